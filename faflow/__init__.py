@@ -1,0 +1,30 @@
+"""Learning rules as matrix flows: integrate them, prove what they keep, compare their steps."""
+
+from . import laws as laws
+from .flow.integrate import integrate as integrate
+from .nets import Activation as Activation
+from .nets import Loss as Loss
+from .nets import Task as Task
+from .nets import accuracy as accuracy
+from .nets import init as init
+from .nets import loss as loss
+from .rules import DFA as DFA
+from .rules import FA as FA
+from .rules import GD as GD
+from .rules import FAStar as FAStar
+from .rules import KolenPollack as KolenPollack
+from .rules import Piecewise as Piecewise
+from .rules import Rule as Rule
+from .rules import SignFA as SignFA
+from .solution import Interrupted as Interrupted
+from .solution import Solution as Solution
+from .solution import Unfinished as Unfinished
+from .solution import load as load
+from .steps.gap import gap as gap
+from .steps.iterate import iterate as iterate
+from .symbolic.discover import discover as discover
+from .symbolic.prove import Verdict as Verdict
+from .symbolic.prove import over_a_step as over_a_step
+from .symbolic.prove import prove as prove
+
+__version__ = "0.1.0"

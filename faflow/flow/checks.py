@@ -1,0 +1,94 @@
+"""What a run is given, checked once and early, in sentences."""
+
+import numpy as np
+
+from ..nets import Activation, Task, matrix, sizes_of
+from ..rules import FA, RULES, KolenPollack, Rule
+
+
+def ready(rule, task, w0):
+    """The state to start from: `w0` in float64, checked against the rule and the task.
+
+    Raises ValueError that names the layer and both shapes, TypeError for the wrong kind of thing.
+    """
+    if isinstance(rule, type) and issubclass(rule, Rule):
+        raise TypeError(
+            f"The rule must be an instance, but is the class {rule.__name__}; for random feedback"
+            f" write {rule.__name__}.random(sizes, seed=0)."
+        )
+    if not isinstance(rule, Rule):
+        known = ", ".join(RULES)
+        raise TypeError(f"Unknown rule {rule!r:.60}; use an instance of {known} or your own Rule.")
+    if not isinstance(task, Task):
+        raise TypeError(f"The task must be a faflow.Task, but is {task!r:.60}.")
+    if isinstance(w0, np.ndarray) or not hasattr(w0, "__len__") or len(w0) == 0:
+        raise TypeError("w0 must be a tuple of matrices, the first next to the input.")
+    w0 = tuple(matrix(W, f"Weight matrix w0[{k}]") for k, W in enumerate(w0))
+    if isinstance(rule, KolenPollack) and len(w0) % 2 == 0:
+        raise ValueError(
+            "Kolen-Pollack needs w0 = (W1, …, WL, B2, …, BL), an odd number of matrices, but got"
+            f" {len(w0)}; KolenPollack().start(sizes) makes one."
+        )
+    _chain(task, rule.weights(w0))
+    sizes = (len(task.X), *sizes_of(rule.weights(w0))[1:])
+    if isinstance(rule, KolenPollack):
+        _feedback("KolenPollack", w0[len(w0) // 2 + 1 :], FA.shapes(sizes), "w0's B")
+    else:
+        _feedback(type(rule).__name__, rule.B, rule.shapes(sizes), "B")
+    depth = len(rule.weights(w0))
+    for name in ("decay", "rates"):
+        value = getattr(rule, name)
+        if isinstance(value, tuple) and not hasattr(value, "times") and len(value) != depth:
+            raise ValueError(f"{name} has {len(value)} entries, but there are {depth} layers.")
+    if not isinstance(task.phi, Activation) and len(task.phi) != depth - 1:
+        raise ValueError(
+            f"The task has {len(task.phi)} activations, but there are {depth - 1} hidden layers."
+        )
+    return rule.settle(task, w0)
+
+
+def _chain(task, w):
+    below, what = len(task.X), "the inputs X"
+    extra = int(task.bias)
+    for k, W in enumerate(w):
+        if W.shape[1] != below + extra:
+            columns = f"{below} + 1 columns (units and bias)" if extra else f"{below} columns"
+            raise ValueError(
+                f"Weight matrix w0[{k}] must have {columns} to follow {what}, but is {W.shape}."
+            )
+        below, what = len(W), f"w0[{k}] {W.shape}"
+    if below != len(task.Y):
+        raise ValueError(
+            f"The last weight matrix w0[{len(w) - 1}] must have {len(task.Y)} rows to give the"
+            f" targets Y {task.Y.shape}, but is {w[-1].shape}."
+        )
+
+
+def _feedback(name, B, expected, letter):
+    if len(B) != len(expected):
+        raise ValueError(
+            f"{name} needs {len(expected)} feedback matrices for these layers, but has {len(B)}."
+        )
+    for k, (M, shape) in enumerate(zip(B, expected, strict=True)):
+        if M.shape != tuple(shape):
+            hint = " It looks transposed." if M.shape == tuple(shape)[::-1] else ""
+            raise ValueError(
+                f"Feedback matrix {letter}[{k}] into hidden layer {k} must be {tuple(shape)}, but"
+                f" is {M.shape}.{hint}"
+            )
+
+
+def times(ts):
+    """Increasing times of at least two, the first one not negative, in float64."""
+    try:
+        ts = np.asarray(ts, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"ts must be a sequence of numbers, but is {ts!r:.60}.") from None
+    if ts.ndim != 1 or len(ts) < 2:
+        raise ValueError(f"ts must be at least two times, but has shape {ts.shape}.")
+    if not np.isfinite(ts).all() or ts[0] < 0:
+        raise ValueError(f"ts must be finite and not negative, but starts {ts[:3]}.")
+    if not (np.diff(ts) > 0).all():
+        k = int(np.argmin(np.diff(ts) > 0))
+        raise ValueError(f"ts must increase, but entry {k + 1} is {ts[k + 1]:g} after {ts[k]:g}.")
+    return ts

@@ -1,0 +1,108 @@
+"""The diffrax engine: compiled by JAX, for accelerators and repeated runs."""
+
+from dataclasses import fields
+from functools import lru_cache
+from importlib.metadata import version
+from itertools import pairwise
+
+import numpy as np
+
+from ..nets import replaced
+
+SOLVERS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "dopri8": "Dopri8"}
+CHUNK = 512
+
+
+def name():
+    return f"diffrax {version('diffrax')}, jax {version('jax')}"
+
+
+def has_accelerator():
+    """Whether JAX can be imported and its default device is not a CPU."""
+    import jax
+
+    return jax.default_backend() != "cpu"
+
+
+def run(rule, task, w0, ts, *, solver, rtol, atol, tally):
+    """Yield the state at each of ``ts[1:]``, a solver step ending exactly there."""
+    import jax
+    import jax.numpy as jnp
+
+    numbers, words = _split(rule)
+    plan = (type(rule), words, task.phi, task.loss, task.bias)
+    with jax.enable_x64(True):  # for this call only: the user's own precision stays as it is
+        to_jax = lambda tree: jax.tree.map(jnp.asarray, tree)
+        given = to_jax((numbers, (task.X, task.Y, float(task.output_scale))))
+        state, limits = to_jax(tuple(w0)), to_jax((float(rtol), float(atol)))
+    for start, stop in pairwise(ts):
+        t, step = float(start), np.nan
+        while True:
+            with jax.enable_x64(True):
+                out = _advance(solver, plan)(given, state, t, float(stop), *limits)
+                reached, state, accepted, rejected, done = jax.device_get(out)
+            tally.count(None, int(accepted + rejected), accepted=int(accepted))
+            advanced = float(reached) - t
+            step = advanced / max(1, int(accepted))
+            t = float(reached)
+            stuck = not done and not advanced > 0
+            tally.go_on(t, state, step, "the step size went to zero" if stuck else None)
+            if done:
+                break
+        yield tuple(np.asarray(W, dtype=float) for W in state)
+
+
+def _split(rule):
+    """The numbers of a rule, which JAX traces, and the rest, which decides what is compiled."""
+    numbers, words = {}, []
+    for item in fields(rule):
+        value = getattr(rule, item.name)
+        parts = value if isinstance(value, tuple) else (value,)
+        numeric = all(isinstance(p, float | np.ndarray) for p in parts) and len(parts)
+        if numeric:
+            numbers[item.name] = value
+        else:
+            words.append((item.name, value))
+    return numbers, tuple(words)
+
+
+@lru_cache(maxsize=64)
+def _advance(solver, plan):
+    """One compiled function a kind of problem: from t to stop, at most CHUNK steps."""
+    import diffrax as dfx
+    import jax
+    import jax.numpy as jnp
+
+    from ..nets import Task
+
+    kind, words, phi, loss, bias = plan
+
+    def field(t, w, given):
+        numbers, (X, Y, scale) = given
+        rule = replaced(object.__new__(kind), **dict(words), **numbers)
+        task = replaced(
+            object.__new__(Task), X=X, Y=Y, phi=phi, loss=loss, bias=bias, output_scale=scale
+        )
+        return rule(task, w)
+
+    @jax.jit
+    def advance(given, w, t, stop, rtol, atol):
+        out = dfx.diffeqsolve(
+            dfx.ODETerm(field),
+            getattr(dfx, SOLVERS[solver])(),
+            t,
+            stop,
+            None,
+            w,
+            args=given,
+            saveat=dfx.SaveAt(t1=True),
+            stepsize_controller=dfx.PIDController(rtol=rtol, atol=atol),
+            max_steps=CHUNK,
+            throw=False,
+        )
+        last = jax.tree.map(lambda W: W[-1], out.ys)
+        accepted = out.stats["num_accepted_steps"]
+        done = dfx.is_successful(out.result)
+        return out.ts[-1], last, accepted, out.stats["num_rejected_steps"], jnp.asarray(done)
+
+    return advance

@@ -1,0 +1,206 @@
+"""Integrate a rule as an ODE in its matrices: the verb."""
+
+import sys
+import time
+from importlib.util import find_spec
+from itertools import pairwise
+
+import numpy as np
+
+from ..progress import progress
+from ..solution import Interrupted, Solution, Unfinished, _needs, evaluated
+from . import engine_diffrax, engine_scipy
+from .checks import ready, times
+from .events import find_slide
+
+SOLVERS = [*engine_scipy.SOLVERS, *engine_diffrax.SOLVERS]
+
+
+def integrate(
+    rule,
+    task,
+    w0,
+    ts,
+    *,
+    engine="auto",
+    solver=None,
+    rtol=1e-10,
+    atol=1e-12,
+    max_steps=20_000,
+    max_seconds=None,
+    observe=None,
+    show_progress=None,
+):
+    """Solve dw/dt = rule(task, w) from `w0`, with a solver step ending exactly at every time.
+
+    w0: the state at ``ts[0]``, a tuple of matrices; ts: increasing times, in units of
+        1/learning rate.  A piecewise decay is met by restarting at its jumps.
+    engine: scipy, diffrax, or auto: diffrax when JAX has an accelerator, else scipy.
+    solver: dop853 (the default), rk45 or radau (SciPy), or tsit5, dopri5, dopri8 (the default
+        there; diffrax, compiled for some seconds first).
+    max_steps, max_seconds: budgets of the whole run.
+    observe: ``{name: law}`` recorded at every time instead of the weights.
+    show_progress: a bar on long runs; None shows it on a terminal.
+    Returns a `Solution`.  Raises ValueError or TypeError for bad input; `Unfinished` (a
+    RuntimeError) if a budget ends, the weights blow up or the flow slides along a kink; and
+    `Interrupted` on Ctrl-C.  Both carry the partial solution, up to the time reached, as
+    ``.solution``.
+    """
+    w0, ts = ready(rule, task, w0), times(ts)
+    engine, solver = _chosen(engine, solver)
+    for what, value in {"rtol": rtol, "atol": atol}.items():
+        if not 0 < value < 1:
+            raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
+    tally = Tally(rule, task, max_steps, max_seconds, np.sqrt(sum(np.sum(W**2) for W in w0)))
+    record = Record(rule, observe)
+    record.add(ts[0], w0)
+    began = time.perf_counter()
+
+    def solution():
+        made = {"engine": engine.name(), "solver": solver, **tally.counts()}
+        made |= {"rtol": float(rtol), "atol": float(atol)}
+        made |= {"seconds": time.perf_counter() - began}
+        return record.solution(rule, task, made)
+
+    with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
+        try:
+            for t, w in _pieces(engine, rule, task, w0, ts, solver, rtol, atol, tally):
+                record.add(t, w)
+        except (Unfinished, KeyboardInterrupt) as stop:
+            wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
+            record.add_reached(*tally.reached)
+            wrong.solution = solution()
+            raise wrong from None
+    return solution()
+
+
+def _chosen(engine, solver):
+    """The engine's module and the solver's name."""
+    if engine not in ("auto", "scipy", "diffrax"):
+        raise ValueError(f"Unknown engine {engine!r}; choose from auto, scipy, diffrax.")
+    if solver is not None and solver not in SOLVERS:
+        raise ValueError(f"Unknown solver {solver!r}; choose from {', '.join(SOLVERS)}.")
+    if engine == "auto":
+        if solver is None:
+            engine = "diffrax" if _accelerated() else "scipy"
+        else:
+            engine = "scipy" if solver in engine_scipy.SOLVERS else "diffrax"
+    module = engine_scipy if engine == "scipy" else engine_diffrax
+    if module is engine_diffrax:
+        _needs("diffrax", "jax")
+    solver = solver or ("dop853" if engine == "scipy" else "dopri8")
+    if solver not in module.SOLVERS:
+        known = ", ".join(module.SOLVERS)
+        raise ValueError(f"The engine {engine} has no solver {solver!r}; choose from {known}.")
+    return module, solver
+
+
+def _accelerated():
+    """Whether to ask JAX for an accelerator: only if one can be there, since asking is slow."""
+    plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
+    if find_spec("diffrax") is None:
+        return False
+    if "jax" not in sys.modules and not any(map(find_spec, plugins)):
+        return False
+    return engine_diffrax.has_accelerator()
+
+
+def _pieces(engine, rule, task, w, ts, solver, rtol, atol, tally):
+    """(t, state) at each of ``ts[1:]``, starting anew wherever the decay jumps."""
+    jumps = [t for t in rule.jumps() if ts[0] < t < ts[-1]]
+    edges = [ts[0], *jumps, ts[-1]]
+    for start, stop in pairwise(edges):
+        inside = ts[(ts > start) & (ts <= stop)]
+        stops = inside if len(inside) and inside[-1] == stop else [*inside, stop]
+        piece = rule.at(start)
+        states = engine.run(
+            piece, task, w, [start, *stops], solver=solver, rtol=rtol, atol=atol, tally=tally
+        )
+        for k, (t, reached) in enumerate(zip(stops, states, strict=True)):
+            w = reached
+            if k < len(inside):
+                yield t, w
+
+
+class Record:
+    """Keeps the states of a run, or what `observe` says of them, and the last state."""
+
+    def __init__(self, rule, observe):
+        self.rule, self.observe = rule, dict(observe or {})
+        self.ts, self.kept, self.last = [], [], ()
+        for name, law in self.observe.items():
+            if not callable(law):
+                raise TypeError(f"observe[{name!r}] must be a law, but is {law!r:.60}.")
+
+    def add(self, t, w):
+        if self.observe:
+            row = [evaluated(law, self.rule, w, t) for law in self.observe.values()]
+            if self.kept and [r.shape for r in row] != [r.shape for r in self.kept[0]]:
+                raise ValueError(f"A law observed changed its shape at t = {t:g}.")
+        else:
+            row = list(w)
+        self.kept.append(row)
+        self.ts.append(float(t))
+        self.last = w
+
+    def add_reached(self, t, w):
+        """The state where a run broke off, after the last time kept, if it can be kept."""
+        if t > self.ts[-1] and all(np.isfinite(W).all() for W in w):
+            self.add(t, w)
+
+    def solution(self, rule, task, made):
+        stacked = tuple(map(np.stack, zip(*self.kept, strict=True)))
+        observed = dict(zip(self.observe, stacked, strict=True)) if self.observe else {}
+        w = () if self.observe else stacked
+        return Solution(np.array(self.ts), w, rule, task, made, observed, self.last)
+
+
+class Tally:
+    """Counts the steps of a run and ends it when a budget is spent or the flow breaks down."""
+
+    def __init__(self, rule, task, max_steps, max_seconds, size):
+        self.rule, self.task, self.size = rule, task, size
+        self.max_steps, self.max_seconds = max_steps, max_seconds
+        self.accepted, self.tries, self.evaluations = 0, 0, 0
+        self.began, self.advance, self.start = time.monotonic(), lambda done: None, None
+        self.reached = (-np.inf, ())
+
+    def count(self, evaluations, tries, accepted=1):
+        self.accepted += accepted
+        self.tries = None if tries is None or self.tries is None else self.tries + tries
+        if evaluations is not None:
+            self.evaluations += evaluations
+
+    def counts(self):
+        rejected = None if self.tries is None else max(0, self.tries - self.accepted)
+        counted = {"accepted": self.accepted, "rejected": rejected}
+        return counted | ({"evaluations": self.evaluations} if self.evaluations else {})
+
+    def go_on(self, t, w, step, problem):
+        """Raise `Unfinished` if the run cannot or must not go on from state `w` at time `t`."""
+        self.start = t if self.start is None else self.start
+        self.advance(t - self.start)
+        self.reached = (t, tuple(map(np.array, w)))
+        size = np.sqrt(sum(np.sum(W**2) for W in w))
+        taken = f"Stopped at t = {t:.6g} after {self.accepted} steps"
+        if not np.isfinite(size) or (problem and size > 1e3 * max(1.0, self.size)):
+            raise Unfinished(
+                f"{taken}: the weights blow up; their norm was {self.size:.3g} at the start and"
+                f" is {size:.3g}.  The flow seems to end in finite time near there."
+            )
+        if self.max_seconds is not None and time.monotonic() - self.began > self.max_seconds:
+            raise Unfinished(f"{taken}: the budget of {self.max_seconds:g} seconds is spent.")
+        if problem or self.accepted > self.max_steps:
+            why = f"the solver says: {problem}" if problem else "the budget of steps is spent"
+            raise Unfinished(f"{taken}, the last of size {step:.1e}: {why}.{self._kink(w)}")
+
+    def _kink(self, w):
+        if self.task.smooth:
+            return ""
+        slide = find_slide(self.rule.at(0), self.task, tuple(map(np.asarray, w)))
+        seen = f"  It slides: {slide}." if slide else ""
+        return (
+            f"{seen}  Flows of piecewise linear networks can slide along a kink for ever, which"
+            " adaptive steps at tight tolerance cannot pass: use solver='rk45' with rtol=1e-6, a"
+            " smooth activation such as softplus(50), or discrete steps by iterate."
+        )

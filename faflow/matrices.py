@@ -1,0 +1,543 @@
+"""The kinds of matrix a rule may meet besides float arrays: exact entries, words, and series.
+
+A rule or a law is plain code in ``@``, ``.T``, ``+``, ``-`` and division by an integer, with an
+elementwise ``*`` only inside an activation.  Every class here gives those signs the meaning NumPy
+gives them, so one definition of a rule is run, proved and expanded without being rewritten.
+"""
+
+from fractions import Fraction
+from itertools import pairwise
+from numbers import Rational
+from typing import NamedTuple
+
+import numpy as np
+
+
+def entries(shape, make):
+    """Object array of `shape` whose entry (i, j) is ``make(i, j)``."""
+    out = np.empty(shape, dtype=object)
+    for index in np.ndindex(*shape):
+        out[index] = make(*index)
+    return out
+
+
+def rational(shape, rng, bound=9):
+    """Random object array of `Fraction`, numerators and denominators at most `bound`."""
+    top = rng.integers(-bound, bound + 1, shape)
+    bottom = rng.integers(1, bound + 1, shape)
+    return entries(shape, lambda *ij: Fraction(int(top[ij]), int(bottom[ij])))
+
+
+class Letter(NamedTuple):
+    """A matrix of unnamed size, (rows, cols) being the names of its spaces.
+
+    The space "1" has dimension one.  A diagonal letter is symmetric and commutes with the other
+    diagonal ones; a mask is idempotent besides.
+    """
+
+    name: str
+    rows: str
+    cols: str
+    diagonal: bool = False
+    mask: bool = False
+
+
+class Alphabet:
+    """The letters of one problem, with the relations its user assumes between them.
+
+    samples: the name of the space whose dimension is the number of samples.
+    """
+
+    def __init__(self, samples="samples"):
+        self.samples = samples
+        self.letters, self.relations, self.augmented = {}, [], {}
+
+    def letter(self, name, rows, cols, *, diagonal=False, mask=False):
+        """The matrix `name` from space `cols` to space `rows`, as a word of one letter."""
+        made = Letter(name, rows, cols, diagonal or mask, mask)
+        if made.diagonal and rows != cols:
+            raise ValueError(
+                f"A diagonal {name} must stay in its space, but goes {cols} to {rows}."
+            )
+        if self.letters.setdefault(name, made) != made:
+            raise ValueError(f"The letter {name} is already {self.letters[name]}.")
+        return Words(self, {((made, False),): 1}, rows, cols)
+
+    def identity(self, space):
+        """The identity of `space`: the empty word."""
+        return Words(self, {(): 1}, space, space)
+
+    def relate(self, left, right=0):
+        """Assume ``left = right``, `left` a single word and `right` made of shorter ones.
+
+        The transposed relation is assumed too.  Rewriting stops because words only get shorter;
+        that it finds every consequence of several relations is not promised.
+        """
+        if len(left.terms) != 1 or set(left.terms.values()) != {1}:
+            raise ValueError(f"A relation rewrites a single word, but its left side is {left}.")
+        ((word, _),) = left.terms.items()
+        if isinstance(right, Words):
+            left._same_spaces(right, "=")
+            result = right.terms
+        elif right == 0:
+            result = {}
+        else:
+            raise ValueError(f"A relation leads to words or to 0, not to {right!r}.")
+        if any(len(other) >= len(word) for other in result):
+            raise ValueError(f"A relation must shorten words, but {left} = {right} does not.")
+        self.relations.append((word, result))
+        flipped = (_flip(word), {_flip(other): c for other, c in result.items()})
+        if flipped != (word, result):
+            self.relations.append(flipped)
+
+    def augmentation(self, space):
+        """J and O of ``J a + O``, which appends a row of ones to `a`, a matrix into `space`.
+
+        J'J = I and J'O = 0; the augmented space is called ``space+1``.
+        """
+        if space not in self.augmented:
+            J = self.letter(f"J_{space}", f"{space}+1", space)
+            O = self.letter(f"O_{space}", f"{space}+1", self.samples)
+            self.relate(J.T @ J, self.identity(space))
+            self.relate(J.T @ O, 0)
+            self.augmented[space] = J, O
+        return self.augmented[space]
+
+
+class Words:
+    """Rational sum of words in matrices of unnamed size, such as ``W1 W1' - B2 W2``.
+
+    An identity between words holds for matrices of every size that fits.  `form` is "matrix",
+    "diagonal" (the column of diagonal entries) or "trace".
+    """
+
+    __array_ufunc__ = None
+
+    def __init__(self, alphabet, terms, rows, cols, form="matrix"):
+        self.alphabet, self.rows, self.cols, self.form = alphabet, rows, cols, form
+        self.terms = {word: c for word, c in terms.items() if c}
+
+    def _with(self, terms):
+        return Words(self.alphabet, terms, self.rows, self.cols, self.form)
+
+    def _same_spaces(self, other, sign):
+        if self.alphabet is not other.alphabet:
+            raise ValueError("These words belong to different alphabets.")
+        if (self.rows, self.cols, self.form) != (other.rows, other.cols, other.form):
+            raise ValueError(
+                f"{self} {sign} {other} does not fit: the one is a {self._kind()},"
+                f" the other a {other._kind()}."
+            )
+
+    def _kind(self):
+        if self.form == "matrix":
+            return f"matrix from space {self.cols} to space {self.rows}"
+        return f"{self.form} in space {self.rows}"
+
+    def __add__(self, other):
+        if not isinstance(other, Words):
+            if isinstance(other, Rational) and other == 0:
+                return self
+            return NotImplemented
+        self._same_spaces(other, "+")
+        terms = dict(self.terms)
+        for word, c in other.terms.items():
+            terms[word] = terms.get(word, 0) + c
+        return self._with(terms)
+
+    __radd__ = __add__
+
+    def __neg__(self):
+        return self * -1
+
+    def __sub__(self, other):
+        return self + -other
+
+    def __mul__(self, number):
+        if isinstance(number, Words):
+            raise TypeError("Words have no elementwise product; give sizes to work with entries.")
+        number = exact(number)
+        return self._with({word: c * number for word, c in self.terms.items()})
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, number):
+        return self * (1 / Fraction(exact(number)))
+
+    def __matmul__(self, other):
+        if not isinstance(other, Words):
+            return NotImplemented
+        if self.alphabet is not other.alphabet:
+            raise ValueError("These words belong to different alphabets.")
+        if self.form != "matrix" or other.form != "matrix" or self.cols != other.rows:
+            raise ValueError(
+                f"({self}) @ ({other}) does not fit: the left is a {self._kind()},"
+                f" the right a {other._kind()}."
+            )
+        product = {}
+        for left, a in self.terms.items():
+            for right, b in other.terms.items():
+                product[left + right] = product.get(left + right, 0) + a * b
+        return Words(self.alphabet, self._reduced(product), self.rows, other.cols)
+
+    def _reduced(self, terms):
+        """The same sum in normal words: relations applied, masks and scalars in order."""
+        done, waiting = {}, list(terms.items())
+        while waiting:
+            word, c = waiting.pop()
+            word = _ordered(word)
+            rewritten = _rewrite(word, self.alphabet.relations)
+            if rewritten is None:
+                done[word] = done.get(word, 0) + c
+            else:
+                waiting += [(other, c * d) for other, d in rewritten.items()]
+        return done
+
+    @property
+    def T(self):
+        if self.form != "matrix":
+            return self
+        flipped = {_flip(word): c for word, c in self.terms.items()}
+        return Words(self.alphabet, self._reduced(flipped), self.cols, self.rows)
+
+    def diagonal(self):
+        """The diagonal: diag(M) = diag(M'), and diagonal letters at both ends move out."""
+        self._square("diagonal")
+        out = {}
+        for word, c in self.terms.items():
+            key = _diagonal_key(word)
+            out[key] = out.get(key, 0) + c
+        return Words(self.alphabet, out, self.rows, "1", "diagonal")
+
+    def trace(self):
+        """The trace: tr(AB) = tr(BA) and tr(M) = tr(M')."""
+        self._square("trace")
+        out = {}
+        for word, c in self.terms.items():
+            key = _trace_key(word)
+            out[key] = out.get(key, 0) + c
+        return Words(self.alphabet, self._reduced_traces(out), self.rows, "1", "trace")
+
+    def sum(self):
+        """The sum of a diagonal's entries, a trace."""
+        if self.form != "diagonal":
+            raise TypeError("Only the diagonal of words has a sum; take .diagonal() first.")
+        matrix = {masks + word: c for (masks, word), c in self.terms.items()}
+        return Words(self.alphabet, self._reduced(matrix), self.rows, self.rows).trace()
+
+    def _reduced_traces(self, terms):
+        """Relations applied across the cyclic seam as well."""
+        done, waiting = {}, list(terms.items())
+        while waiting:
+            word, c = waiting.pop()
+            turned = (word[i:] + word[:i] for i in range(max(1, len(word))))
+            found = (_rewrite(_ordered(v), self.alphabet.relations) for v in turned)
+            rewritten = next((r for r in found if r is not None), None)
+            if rewritten is None:
+                key = _trace_key(word)
+                done[key] = done.get(key, 0) + c
+            else:
+                waiting += [(other, c * d) for other, d in rewritten.items()]
+        return done
+
+    def _square(self, what):
+        if self.form != "matrix" or self.rows != self.cols:
+            raise ValueError(f"Only a square matrix has a {what}, but {self} is a {self._kind()}.")
+
+    def columns(self, space):
+        """These words without the column of a bias: restricted to `space`."""
+        return self if self.cols == space else self @ self.alphabet.augmentation(space)[0]
+
+    def __bool__(self):
+        return bool(self.terms)
+
+    def __eq__(self, other):
+        if isinstance(other, Words):
+            return not (self - other)
+        return not self.terms if other == 0 else NotImplemented
+
+    __hash__ = None
+
+    def __getattr__(self, name):
+        raise AttributeError(
+            f"Words stand for matrices of unnamed size and have no .{name}; give sizes, for"
+            " instance prove(law, rule, sizes=(2, 3, 2)), to work entry by entry."
+        )
+
+    def __str__(self):
+        def show(word, c):
+            if self.form == "diagonal":
+                masks, word = word
+                body = _spell(masks) + " " * bool(masks) + f"diag({_spell(word) or 'I'})"
+            else:
+                body = _spell(word) or f"I_{self.rows}"
+                body = f"tr({body})" if self.form == "trace" else body
+            return ("- " if c < 0 else "+ ") + (f"{abs(c)} " if abs(c) != 1 else "") + body
+
+        shown = [show(*item) for item in sorted(self.terms.items(), key=_sort_key)]
+        return " ".join(shown).removeprefix("+ ") or "0"
+
+    __repr__ = __str__
+
+    def latex(self):
+        """The same sum as LaTeX, transposes as ``^{\\top}``."""
+
+        def letter(item):
+            made, flipped = item
+            head = made.name.rstrip("0123456789")
+            low = made.name[len(head) :]
+            return head + (f"_{{{low}}}" if low else "") + (r"^{\top}" if flipped else "")
+
+        def show(key, c):
+            masks, word = key if self.form == "diagonal" else ((), key)
+            body = " ".join(map(letter, word)) or "I"
+            if self.form == "diagonal":
+                body = " ".join(map(letter, masks)) + rf"\operatorname{{diag}}({body})"
+            elif self.form == "trace":
+                body = rf"\operatorname{{tr}}({body})"
+            size = abs(Fraction(c))
+            if size.denominator != 1:
+                body = rf"\tfrac{{{size.numerator}}}{{{size.denominator}}} {body}"
+            elif size != 1:
+                body = f"{size} {body}"
+            return ("- " if c < 0 else "+ ") + body
+
+        shown = [show(*item) for item in sorted(self.terms.items(), key=_sort_key)]
+        return " ".join(shown).removeprefix("+ ") or "0"
+
+    def sympy(self):
+        """The same sum as a SymPy matrix expression with symbolic dimensions.
+
+        A diagonal becomes `DiagonalOf`, a trace `Trace`.
+        """
+        import sympy
+        from sympy.matrices.expressions.diagonal import DiagonalOf
+
+        def size(space):
+            if space == "1":
+                return sympy.Integer(1)
+            base, _, one = space.partition("+")
+            return sympy.Symbol(f"n_{base}", integer=True, positive=True) + (1 if one else 0)
+
+        def matrix(word, space):
+            if not word:
+                return sympy.Identity(size(space))
+            made = (sympy.MatrixSymbol(m.name, size(m.rows), size(m.cols)) for m, _ in word)
+            factors = [M.T if t else M for M, (_, t) in zip(made, word, strict=True)]
+            return factors[0] if len(factors) == 1 else sympy.MatMul(*factors)
+
+        out = []
+        for key, c in sorted(self.terms.items(), key=_sort_key):
+            number = sympy.Rational(Fraction(c).numerator, Fraction(c).denominator)
+            if self.form == "diagonal":
+                masks, word = key
+                body = DiagonalOf(matrix(masks + word, self.rows))
+            elif self.form == "trace":
+                body = sympy.Trace(matrix(key, key[0][0].rows if key else self.rows))
+            else:
+                body = matrix(key, self.rows)
+            out.append(number * body)
+        if self.form == "trace":
+            return sympy.Add(*out)
+        if len(out) == 1:
+            return out[0]
+        shape = (size(self.rows), size(self.cols))
+        return sympy.MatAdd(*out) if out else sympy.ZeroMatrix(*shape)
+
+
+def exact(number):
+    """`number` as an integer or `Fraction`, a float by its exact binary value."""
+    if isinstance(number, Rational):
+        return number
+    if isinstance(number, float | np.floating) and np.isfinite(number):
+        return Fraction(float(number))
+    raise TypeError(f"Words take rational factors only, but got {number!r}.")
+
+
+def _flip(word):
+    return tuple((m, False if m.diagonal else not flipped) for m, flipped in reversed(word))
+
+
+def _spell(word):
+    return " ".join(m.name + "'" * flipped for m, flipped in word)
+
+
+def _sort_key(item):
+    key, c = item
+    return (c < 0, str(key))
+
+
+def _right(item):
+    """The space on a letter's right in a product."""
+    m, flipped = item
+    return m.rows if flipped else m.cols
+
+
+def _left(item):
+    m, flipped = item
+    return m.cols if flipped else m.rows
+
+
+def _ordered(word):
+    """Normal order: adjacent diagonal letters sorted, masks once, scalar factors sorted."""
+    out = []
+    for item in word:
+        out.append(item)
+        i = len(out) - 1
+        while i and out[i][0].diagonal and out[i - 1][0].diagonal and out[i] < out[i - 1]:
+            out[i - 1], out[i] = out[i], out[i - 1]
+            i -= 1
+    once = [
+        item for before, item in pairwise([None, *out]) if not (item[0].mask and before == item)
+    ]
+    return _scalars_sorted(tuple(once))
+
+
+def _segments(word):
+    """The word cut wherever it passes through the space of dimension one."""
+    cut, part = [], []
+    for item in word:
+        part.append(item)
+        if _right(item) == "1":
+            cut.append(tuple(part))
+            part = []
+    return [*cut, tuple(part)] if part else cut
+
+
+def _scalars_sorted(word):
+    if not any("1" in (m.rows, m.cols) for m, _ in word):
+        return word
+    parts = _segments(word)
+    first = [] if _left(word[0]) == "1" else parts[:1]
+    last = [] if _right(word[-1]) == "1" else parts[-1:]
+    if len(first) + len(last) > len(parts):
+        return word
+    scalars = parts[len(first) : len(parts) - len(last)]
+    scalars = sorted(min(part, _flip(part)) for part in scalars)
+    return tuple(item for part in (*first, *scalars, *last) for item in part)
+
+
+def _rewrite(word, relations):
+    for left, right in relations:
+        for i in range(len(word) - len(left) + 1):
+            if word[i : i + len(left)] == left:
+                tail = word[i + len(left) :]
+                return {word[:i] + other + tail: c for other, c in right.items()}
+    return None
+
+
+def _diagonal_key(word):
+    """(diagonal letters, the rest): diag(D M) = D diag(M) = diag(M D)."""
+    pulled, word = [], list(word)
+    while word and word[0][0].diagonal:
+        pulled.append(word.pop(0))
+    while word and word[-1][0].diagonal:
+        pulled.append(word.pop())
+    word = tuple(word)
+    return _ordered(tuple(sorted(pulled))), min(_ordered(word), _ordered(_flip(word)))
+
+
+def _trace_key(word):
+    """The least among all rotations of the word and of its transpose."""
+    turned = [v[i:] + v[:i] for v in (word, _flip(word)) for i in range(max(1, len(word)))]
+    cut = [v for v in turned if v and _right(v[-1]) == "1"]  # a closed product of scalars
+    return min(map(_ordered, cut or turned))
+
+
+class Series:
+    """A₀ + A₁η + A₂η² + … with matrix coefficients of any one kind.
+
+    `order` is the last power that is right; None when the series is a polynomial and exact.
+    """
+
+    __array_ufunc__ = None
+
+    def __init__(self, *coefficients, order=None):
+        self.coefficients = coefficients if order is None else coefficients[: order + 1]
+        self.order = order
+
+    def _least(self, other):
+        known = [s.order for s in (self, other) if s.order is not None]
+        return min(known, default=None)
+
+    def __add__(self, other):
+        other = _series(other)
+        a, b = self.coefficients, other.coefficients
+        if len(a) < len(b):
+            a, b = b, a
+        summed = (*(x + y for x, y in zip(a, b, strict=False)), *a[len(b) :])
+        return Series(*summed, order=self._least(other))
+
+    def __neg__(self):
+        return self.map(lambda x: -x)
+
+    def __sub__(self, other):
+        return self + -_series(other)
+
+    def __rsub__(self, other):
+        return _series(other) - self
+
+    def _product(self, other, times):
+        other = _series(other)
+        a, b = self.coefficients, other.coefficients
+        out = [None] * (len(a) + len(b) - 1)
+        for i, x in enumerate(a):
+            for j, y in enumerate(b):
+                term = times(x, y)
+                out[i + j] = term if out[i + j] is None else out[i + j] + term
+        return Series(*out, order=self._least(other))
+
+    def __matmul__(self, other):
+        return self._product(other, lambda x, y: x @ y)
+
+    def __rmatmul__(self, other):
+        return _series(other) @ self
+
+    def __mul__(self, other):
+        return self._product(other, lambda x, y: x * y)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __truediv__(self, number):
+        return self.map(lambda x: x / number)
+
+    def map(self, linear):
+        """A linear map applied to every coefficient."""
+        return Series(*map(linear, self.coefficients), order=self.order)
+
+    @property
+    def T(self):
+        return self.map(lambda x: x.T)
+
+    def diagonal(self):
+        return self.map(lambda x: x.diagonal())
+
+    def trace(self):
+        return self.map(lambda x: x.trace())
+
+    def sum(self):
+        return self.map(lambda x: x.sum())
+
+
+def _series(x):
+    return x if isinstance(x, Series) else Series(x)
+
+
+def columns(M, below):
+    """`M` without the column of a bias: its first columns, one for each row of `below`."""
+    if isinstance(M, Series):
+        return M.map(lambda x: columns(x, below))
+    if isinstance(below, Series):
+        return columns(M, below.coefficients[0])
+    if isinstance(M, Words):
+        return M.columns(below.rows)
+    return M if M.shape[1] == below.shape[0] else M[:, : below.shape[0]]
+
+
+def with_ones(a):
+    """`a` with a row of ones below it, the input of a layer with biases."""
+    if isinstance(a, Words):
+        J, O = a.alphabet.augmentation(a.rows)
+        return J @ a + O
+    xp = a.__array_namespace__()
+    return xp.concat([a, xp.ones_like(a[:1])])

@@ -1,0 +1,222 @@
+"""What a flow or an iteration returns: times, weights or observables, and how they were made."""
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .nets import LOSSES, Activation, Task, activation
+from .rules import RULES, Piecewise, Rule
+
+FORMAT, VERSION = "faflow solution", 1
+
+
+class Unfinished(RuntimeError):
+    """A run that could not reach its end; ``.solution`` holds what was computed before."""
+
+    solution: Any = None
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run stopped by Ctrl-C; ``.solution`` holds what was computed before."""
+
+    solution: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A trajectory in float64 NumPy, whatever engine made it.
+
+    ts: (times,), in units of 1/learning rate; for an iteration the step size times its number.
+    w: one array a matrix of the state, (times, rows, columns); empty if observables were recorded.
+    observed: name to (times, …) array.
+    final: the state at the last time.
+    made: solver, tolerances, steps, wall time and versions, as plain values.
+    """
+
+    ts: np.ndarray
+    w: tuple
+    rule: Rule
+    task: Task
+    made: dict = field(default_factory=dict)
+    observed: dict = field(default_factory=dict)
+    final: tuple = ()
+
+    def __len__(self):
+        return len(self.ts)
+
+    def at(self, k):
+        """The state at time number `k`, a tuple of matrices."""
+        if self.w:
+            return tuple(W[k] for W in self.w)
+        if range(len(self))[k] == len(self) - 1:
+            return self.final
+        raise ValueError("Only observables were recorded; of the weights just the final ones.")
+
+    def measure(self, law, **arguments):
+        """`law` at every time: an array with a leading time axis.
+
+        Raises ValueError when the law fails or changes the shape of what it returns.
+        """
+        evaluate = partial(evaluated, law, self.rule, **arguments)
+        return np.stack([evaluate(self.at(k), self.ts[k]) for k in range(len(self))])
+
+    def __str__(self):
+        chain = self.final if self.final else self.at(-1)
+        sizes = " ".join("x".join(map(str, W.shape)) for W in chain)
+        made = dict(self.made)
+        steps = f"{made.pop('accepted', '?')} steps accepted"
+        if made.get("rejected") is not None:
+            steps += f", {made['rejected']} rejected"
+        made.pop("rejected", None)
+        seconds = made.pop("seconds", None)
+        how = [str(made.pop("engine", "")), str(made.pop("solver", "")), steps]
+        how += [f"{name} {value:g}" for name, value in made.items() if isinstance(value, float)]
+        how += [f"{seconds:.3g} s"] if seconds is not None else []
+        span = f"{len(self)} times in [{self.ts[0]:g}, {self.ts[-1]:g}]"
+        loss = f"{self.task.loss.name} loss" + " with biases" * self.task.bias
+        kept = f", observed {', '.join(self.observed)}" if self.observed else ""
+        return (
+            f"{type(self.rule).__name__} on {sizes} ({_phi_name(self.task.phi)}, {loss}),"
+            f" {span}{kept}: {', '.join(filter(None, how))}"
+        )
+
+    def save(self, path):
+        """Write one .npz: the arrays and, as JSON, how they were made.  No pickle is used.
+
+        Raises ValueError for a task that cannot be written down, such as exact entries.
+        """
+        arrays = {f"w{k}": W for k, W in enumerate(self.w)}
+        arrays |= {f"final{k}": W for k, W in enumerate(self.final)}
+        arrays |= {f"B{k}": B for k, B in enumerate(self.rule.B)}
+        arrays |= {f"observed_{k}": v for k, v in enumerate(self.observed.values())}
+        arrays |= {"ts": self.ts, "X": self.task.X, "Y": self.task.Y}
+        if any(a.dtype.hasobject for a in arrays.values()):
+            raise ValueError("Only float trajectories can be saved, not exact entries.")
+        options = {
+            name: getattr(self.rule, name) for name in self.rule.__dataclass_fields__ if name != "B"
+        }
+        about = {
+            "format": FORMAT,
+            "version": VERSION,
+            "rule": type(self.rule).__name__,
+            "options": options,
+            "phi": _phi_name(self.task.phi),
+            "loss": self.task.loss.name,
+            "bias": self.task.bias,
+            "output_scale": self.task.output_scale,
+            "observed": list(self.observed),
+            "made": self.made,
+        }
+        try:
+            text = json.dumps(about, default=_plain)
+        except TypeError as error:
+            raise ValueError(f"This solution cannot be saved: {error}.") from None
+        with open(path, "wb") as file:
+            np.savez_compressed(file, about=np.array(text), **arrays)
+
+    def to_xarray(self):
+        """An `xarray.Dataset` with named axes, ready for netCDF or Zarr.  Needs xarray."""
+        xarray = _needs("xarray", "xarray")
+        depth = len(self.rule.weights(self.final))
+        layers = ["in", *(f"h{k + 1}" for k in range(depth - 1)), "out"]
+        below = [name + "_and_bias" * self.task.bias for name in layers]
+        axes = {f"W{k + 1}": ("t", layers[k + 1], below[k]) for k in range(depth)}
+        axes |= {
+            f"B{k + 2}": ("t", layers[k + 1], layers[k + 2]) for k in range(len(self.final) - depth)
+        }
+        data = dict(zip(axes, zip(axes.values(), self.w, strict=False), strict=False))
+        for name, values in self.observed.items():
+            data[name] = (("t", *(f"{name}_{i}" for i in range(values.ndim - 1))), values)
+        about = {"rule": type(self.rule).__name__, "phi": str(_phi_name(self.task.phi))}
+        about |= {name: value for name, value in self.made.items() if value is not None}
+        return xarray.Dataset(data, {"t": self.ts}, about)
+
+
+def evaluated(law, rule, w, t, **arguments):
+    """`law` at one state, as a float array; a failure names the law and the time."""
+    name = getattr(law, "__name__", None) or getattr(getattr(law, "func", law), "__name__", "law")
+    try:
+        value = np.asarray(law(rule, w, **arguments))
+    except Exception as error:
+        raise ValueError(f"The law {name} failed at t = {t:g}: {error}") from error
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"The law {name} must return real numbers, but returned {value!r:.60}.")
+    return value.astype(float)
+
+
+def load(path, *, rules=(), activations=()):
+    """The Solution saved at `path`.
+
+    rules, activations: classes and activations of your own that the file may name.
+    Raises ValueError for a file that is not a faflow solution, or one of a newer version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        about = json.loads(str(arrays.pop("about")))
+        if about["format"] != FORMAT:
+            raise KeyError("format")
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is not a file saved by a faflow Solution.") from error
+    if about["version"] > VERSION:
+        raise ValueError(
+            f"{path} has version {about['version']} of the format, but this faflow reads up to"
+            f" {VERSION}; install a newer one."
+        )
+    known = RULES | {rule.__name__: rule for rule in rules}
+    if about["rule"] not in known:
+        raise ValueError(
+            f"{path} holds the rule {about['rule']!r}, which is not one of faflow's; pass its"
+            f" class as load(path, rules=[{about['rule']}])."
+        )
+    pick = lambda start: tuple(
+        arrays[f"{start}{k}"] for k in range(len(arrays)) if f"{start}{k}" in arrays
+    )
+    options = {name: _restored(value) for name, value in about["options"].items()}
+    rule = known[about["rule"]](pick("B"), **options)
+    own = {a.name: a for a in activations}
+    phi = about["phi"]
+    read = lambda name: own[name] if name in own else activation(name)
+    phi = tuple(map(read, phi)) if isinstance(phi, list) else read(phi)
+    loss, scale = LOSSES[about["loss"]], about["output_scale"]
+    task = Task(arrays["X"], arrays["Y"], phi, loss, about["bias"], scale)
+    observed = {name: arrays[f"observed_{k}"] for k, name in enumerate(about["observed"])}
+    return Solution(arrays["ts"], pick("w"), rule, task, about["made"], observed, pick("final"))
+
+
+def _phi_name(phi):
+    return phi.name if isinstance(phi, Activation) else [a.name for a in phi]
+
+
+def _plain(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is not a plain value")
+
+
+def _restored(value):
+    """Tuples and piecewise decays, which JSON writes as lists: a piecewise one holds two lists."""
+    if not isinstance(value, list):
+        return value
+    if len(value) == 2 and all(isinstance(part, list) for part in value):
+        times, values = value
+        if len(values) == len(times) + 1 and not any(isinstance(v, list) for v in values):
+            return Piecewise(tuple(times), tuple(values))
+    return tuple(map(_restored, value))
+
+
+def _needs(module, extra):
+    """The optional `module`, or an ImportError that names the extra to install."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"This needs {module}, which is not installed: pip install 'faflow[{extra}]'."
+        ) from error

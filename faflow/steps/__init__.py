@@ -1,0 +1,1 @@
+"""What the algorithm does in discrete steps, against its flow."""

@@ -1,0 +1,1 @@
+"""Proofs and searches in exact algebra: for every size by words, for given sizes by entries."""

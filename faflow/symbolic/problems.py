@@ -1,0 +1,131 @@
+"""A rule on a network made of letters (every size) or of exact entries (given sizes)."""
+
+from itertools import count
+
+import numpy as np
+
+from ..matrices import Alphabet, entries, exact
+from ..nets import Task, activation, any_loss, gated, replaced, shapes
+from ..rules import FA, KolenPollack, Piecewise
+
+PIECEWISE = "piecewise"
+
+
+def spaces(depth):
+    """Names of the layers' spaces, input first."""
+    return ("in", *(f"h{k + 1}" for k in range(depth - 1)), "out")
+
+
+def exactly(rule):
+    """An instance of `rule`, a class or an instance, its decay and rates as exact numbers."""
+    rule = rule() if isinstance(rule, type) else rule
+
+    def convert(value):
+        if isinstance(value, Piecewise):
+            raise ValueError("A decay that changes in time has no single flow; prove each piece.")
+        return tuple(map(convert, value)) if isinstance(value, tuple) else exact(value)
+
+    return replaced(rule, decay=convert(rule.decay), rates=convert(rule.rates))
+
+
+def phi_and_scope(phi):
+    """The activation to reason about: None if every one of a degree, with that degree and words."""
+    if phi == PIECEWISE:
+        return None, 1, "piecewise linear"
+    phi = activation(phi)
+    if phi.name == "linear":
+        return phi, 1, "linear"
+    if phi.degree == 1:
+        return None, 1, "piecewise linear"
+    if phi.degree is not None:
+        return None, phi.degree, f"homogeneous (degree {phi.degree})"
+    return phi, None, phi.name
+
+
+def every_size(rule, depth, *, phi="linear", bias=False, letters=None, relations=()):
+    """The rule, a task and weights made of letters, and the alphabet.
+
+    The error at the output is a letter of its own, so what follows holds for every loss; with
+    gates, for every pattern of them, one sample at a time.
+    """
+    rule = exactly(rule)
+    activity, degree, _ = phi_and_scope(phi)
+    if degree is None:
+        raise ValueError(
+            f"Words know only homogeneous activations, but {activity.name} is not; give sizes, for"
+            " instance prove(law, rule, sizes=(2, 3, 2))."
+        )
+    samples = "samples" if activity else "1"
+    alphabet = Alphabet(samples)
+    layers = spaces(depth)
+    named = [f"{s}+1" if bias else s for s in layers[:-1]]
+    made = lambda letter, first, kinds: tuple(
+        alphabet.letter(f"{letter}{k}", *s) for k, s in zip(count(first), kinds, strict=False)
+    )
+    w = made("W", 1, list(zip(layers[1:], named, strict=True)))
+    if isinstance(rule, KolenPollack):
+        w += made("B", 2, FA.shapes(layers))
+    B = made("B", rule.first, rule.shapes(layers))
+    if activity is None:
+        activity = tuple(
+            gated(alphabet.letter(f"D{k + 1}", s, s, diagonal=True), degree)
+            for k, s in enumerate(layers[1:-1])
+        )
+    X = alphabet.letter("X", "in", samples)
+    task = Task(X, alphabet.letter("E", "out", samples), activity, any_loss, bias)
+    more = {name: alphabet.letter(name, *kind) for name, kind in (letters or {}).items()}
+    for relation in relations:
+        _relate(alphabet, relation)
+    return replaced(rule, B=B), task, w, more
+
+
+def _relate(alphabet, text):
+    """Assume a relation such as "X X' = I", "N' B2 = 0" or "C B2 = B1" between letters."""
+    left, equals, right = text.partition("=")
+    if not equals:
+        raise ValueError(f'A relation reads "X X\' = I" or "N\' B2 = 0", not {text!r}.')
+
+    def read(side):
+        product = None
+        for name in side.split():
+            bare = name.removesuffix("'")
+            if bare not in alphabet.letters:
+                known = ", ".join(alphabet.letters)
+                raise ValueError(f"Unknown letter {bare!r} in {text!r}; choose from {known}.")
+            made = alphabet.letters[bare]
+            one = alphabet.letter(bare, made.rows, made.cols, diagonal=made.diagonal)
+            one = one.T if name.endswith("'") else one
+            product = one if product is None else product @ one
+        return product
+
+    words = read(left)
+    right = right.strip()
+    if right == "0":
+        alphabet.relate(words, 0)
+    else:
+        alphabet.relate(words, alphabet.identity(words.rows) if right == "I" else read(right))
+
+
+def given_sizes(rule, sizes, make, *, phi="linear", bias=False, samples=1):
+    """The same with entries of independent variables: ``make(names)`` returns one for each name.
+
+    Returns the rule, the task and the weights, their entries in object arrays.
+    """
+    rule = exactly(rule)
+    activity, degree, _ = phi_and_scope(phi)
+    kinds = {f"W{k + 1}": s for k, s in enumerate(shapes(sizes, bias))}
+    feedback = FA.shapes(sizes) if isinstance(rule, KolenPollack) else rule.shapes(sizes)
+    kinds |= {f"B{k + rule.first}": s for k, s in enumerate(feedback)}
+    if activity is None:
+        kinds |= {f"G{k + 1}": (n, samples) for k, n in enumerate(sizes[1:-1])}
+    kinds |= {"X": (sizes[0], samples), "E": (sizes[-1], samples)}
+    names = [f"{m}_{i + 1}_{j + 1}" for m, s in kinds.items() for i, j in np.ndindex(*s)]
+    pool = iter(make(names))
+    made = {m: entries(s, lambda *_: next(pool)) for m, s in kinds.items()}
+    pick = lambda letter: tuple(M for m, M in made.items() if m[0] == letter)
+    if activity is None:
+        activity = tuple(gated(G, degree) for G in pick("G"))
+    task = Task(made["X"], made["E"], activity, any_loss, bias)
+    if isinstance(rule, KolenPollack):
+        return rule, task, pick("W") + pick("B")
+    return replaced(rule, B=pick("B")), task, pick("W")

@@ -1,0 +1,288 @@
+"""Does a flow keep a law?  Proved for every size, or for given sizes, or refuted by its rate."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..matrices import Series, Words
+from ..rules import RULES
+from .problems import every_size, given_sizes, phi_and_scope
+
+ALGEBRAS = ("auto", "words", "flint", "sympy")
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Whether a law is kept, where that is proved, and its rate of change (zero if kept).
+
+    rate: the law's rate along the flow: words, or an object array of polynomials.
+    value: the law itself, in the same algebra.
+    algebra: words, flint or sympy.
+    """
+
+    kept: bool
+    scope: str
+    rate: Any
+    algebra: str
+    value: Any = field(repr=False, default=None)
+    velocity: dict = field(repr=False, default_factory=dict)
+
+    def __bool__(self):
+        return self.kept
+
+    def __str__(self):
+        if self.kept:
+            return f"kept for {self.scope}"
+        return f"NOT kept for {self.scope}; {self.offence()}"
+
+    def offence(self):
+        """The rate of a broken law in a line: all words, or the first offending entry."""
+        if isinstance(self.rate, Words):
+            return f"rate {self.rate}"
+        rate = np.atleast_1d(np.asarray(self.rate, dtype=object))
+        where, entry = next((i, e) for i, e in np.ndenumerate(rate) if e != 0)
+        text = str(entry)
+        more = f"… ({len(text)} characters)" if len(text) > 160 else ""
+        return f"rate at entry {tuple(map(int, where))}: {text[:160]}{more}"
+
+    def sympy(self):
+        """The rate as a SymPy expression: a matrix expression, or an array of expressions."""
+        return as_sympy(self.rate)
+
+    def latex(self):
+        """The rate as LaTeX."""
+        if isinstance(self.rate, Words):
+            return self.rate.latex()
+        import sympy
+
+        return sympy.latex(as_sympy(self.rate))
+
+    def derivation(self):
+        """How the rate arises: a list of (text, SymPy expression or equation), in order.
+
+        First the velocity of every matrix the law moves, then each term of the law with its own
+        rate, then their sum.  Only for proofs by words.
+        """
+        if not isinstance(self.value, Words):
+            raise ValueError("A derivation term by term needs words; prove without sizes.")
+        import sympy
+
+        moving = {m.name for word in _matrices(self.value) for m, _ in word} & set(self.velocity)
+        steps = []
+        for name in sorted(moving):
+            letter, velocity = self.velocity[name]
+            moving_letter = sympy.Eq(_dot(letter.sympy()), velocity.sympy(), evaluate=False)
+            steps.append((f"velocity of {name}", moving_letter))
+        for key, c in self.value.terms.items():
+            term = self.value._with({key: c})
+            rate = _product_rule(term, self.velocity)
+            steps.append((f"rate of {term}", rate.sympy()))
+        steps.append(("sum", self.rate.sympy() if isinstance(self.rate, Words) else sympy.S(0)))
+        return steps
+
+
+def over_a_step(law, rule, task, w):
+    """The law at ``w + η rule(task, w)`` as a `Series` in the step size η.
+
+    Coefficient 0 is the law now, 1 its rate along the flow, the rest what a finite step adds.
+    """
+    v = rule(task, w)
+    value = law(rule, tuple(Series(W, V) for W, V in zip(w, v, strict=True)))
+    return value if isinstance(value, Series) else Series(value)
+
+
+def prove(
+    law,
+    rule,
+    *,
+    depth=None,
+    sizes=None,
+    samples=1,
+    activation="linear",
+    bias=False,
+    algebra="auto",
+    letters=None,
+    relations=(),
+    **arguments,
+):
+    """Decide whether `rule` keeps `law`, for all weights, data, feedback and losses.
+
+    rule: a class or an instance; of an instance the decay and rates count, not the feedback.
+    depth: number of weight matrices (2 unless `sizes` says otherwise).
+    sizes: layer widths, input first; without them the answer is for every size, by words.
+    samples: number of samples at given sizes; rates add up over samples, so one decides.
+    activation: of the hidden layers: linear, "piecewise" or the name of any piecewise linear or
+        homogeneous one (every pattern of slopes then counts), or with sizes any other.
+    algebra: words, flint (polynomials over the rationals), sympy (symbols, any activation), or
+        auto: words without sizes, else flint where the entries are polynomials, else sympy.
+    letters: further letters as ``{name: (rows, cols)}``, given to the law by name; spaces are
+        in, h1, h2, …, out, or names of your own.
+    relations: what may be assumed between letters, such as ``"X X' = I"`` or ``"N' B2 = 0"``.
+    Further keywords go to the law.  Returns a `Verdict`.
+    Raises ValueError for a question no algebra here can decide.
+    """
+    if algebra not in ALGEBRAS:
+        raise ValueError(f"Unknown algebra {algebra!r}; choose from {', '.join(ALGEBRAS)}.")
+    if sizes is not None and depth not in (None, len(sizes) - 1):
+        raise ValueError(f"sizes {tuple(sizes)} have depth {len(sizes) - 1}, not {depth}.")
+    law = partial(law, **arguments) if arguments else law
+    if sizes is None and algebra in ("auto", "words"):
+        return _by_words(law, rule, depth or 2, activation, bias, letters, relations)
+    if sizes is None:
+        raise ValueError(f"The algebra {algebra!r} needs sizes, for instance sizes=(2, 3, 2).")
+    if algebra == "words" or letters or relations:
+        raise ValueError("Words, letters and relations go without sizes.")
+    return _by_entries(law, rule, tuple(sizes), samples, activation, bias, algebra)
+
+
+def _by_words(law, rule, depth, activation, bias, letters, relations):
+    concrete, task, w, more = every_size(
+        rule, depth, phi=activation, bias=bias, letters=letters, relations=relations
+    )
+    law = partial(law, **more) if more else law
+    velocity = concrete(task, w)
+    steps = over_a_step(law, concrete, task, w).coefficients
+    value = steps[0]
+    rate = steps[1] if len(steps) > 1 else value * 0
+    _, _, kind = phi_and_scope(activation)
+    scope = (
+        f"every size of a {depth}-layer {kind} network{' with biases' * bias}, any data and loss"
+    )
+    if relations:
+        scope += f", assuming {'; '.join(relations)}" + (
+            " (as far as rewriting by them reaches)" if rate else ""
+        )
+    named = {str(W): (W, V) for W, V in zip(w, velocity, strict=True)}
+    return Verdict(not rate, scope, rate, "words", value, named)
+
+
+def _by_entries(law, rule, sizes, samples, activation, bias, algebra):
+    phi, degree, kind = phi_and_scope(activation)
+    polynomial = degree is not None
+    if algebra == "flint" and not polynomial:
+        raise ValueError(f"flint has polynomials only, but {phi.name} is none; use sympy.")
+    tries = {"auto": ("flint", "sympy") if polynomial else ("sympy",)}.get(algebra, (algebra,))
+    for last, name in zip([*[False] * (len(tries) - 1), True], tries, strict=True):
+        make = _flint_variables if name == "flint" else _sympy_variables
+        concrete, task, w = given_sizes(
+            rule, sizes, make, phi=activation, bias=bias, samples=samples
+        )
+        try:
+            steps = over_a_step(law, concrete, task, w).coefficients
+            break
+        except (TypeError, AttributeError) as problem:
+            if last:
+                raise ValueError(f"{name} cannot evaluate this law: {problem}") from problem
+    rate = np.asarray(steps[1] if len(steps) > 1 else steps[0] * 0, dtype=object)
+    if name == "sympy":
+        rate = np.frompyfunc(_settled, 1, 1)(rate)
+        rate = np.asarray(rate, dtype=object)
+    zero = all(entry == 0 for entry in rate.ravel())
+    scope = f"sizes {'-'.join(map(str, sizes))} of a {kind} network{' with biases' * bias}"
+    scope += f", any {_data(concrete, samples)} and loss"
+    return Verdict(zero, scope, rate, name, np.asarray(steps[0], dtype=object))
+
+
+def _data(rule, samples):
+    """The rates of faflow's own rules add up over samples; of others only so many are covered."""
+    return "data" if type(rule) in RULES.values() else f"{samples} sample{'s' * (samples > 1)}"
+
+
+def _flint_variables(names):
+    import flint
+
+    return flint.fmpq_mpoly_ctx.get(names, flint.Ordering.degrevlex).gens()
+
+
+def _sympy_variables(names):
+    import sympy
+
+    return [sympy.Symbol(name, real=True) for name in names]
+
+
+def _settled(expression):
+    """Zero if the expression is, else the expression, expanded.
+
+    What expansion leaves is refuted by a value at a rational point, to 50 digits, or simplified.
+    """
+    import sympy
+
+    expression = sympy.expand(expression)
+    if expression == 0 or expression.is_polynomial(*expression.free_symbols):
+        return expression
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        point = {
+            s: sympy.Rational(int(rng.integers(-40, 40)) * 2 + 1, 31)
+            for s in sorted(expression.free_symbols, key=str)
+        }
+        value = expression.subs(point).evalf(50)
+        if abs(value) > sympy.Float("1e-30"):
+            return expression
+    if sympy.simplify(expression) == 0:
+        return sympy.S.Zero
+    raise ValueError(f"SymPy can neither prove nor refute that {expression} is zero.")
+
+
+def as_sympy(value):
+    """Words, flint polynomials or arrays of them as SymPy expressions."""
+    import sympy
+
+    if isinstance(value, Words):
+        return value.sympy()
+    if isinstance(value, np.ndarray):
+        made = [as_sympy(entry) for entry in value.ravel()]
+        return made[0] if value.ndim == 0 else sympy.Array(made, value.shape)
+    if hasattr(value, "context"):
+        variables = [sympy.Symbol(name, real=True) for name in value.context().names()]
+        number = lambda c: sympy.Rational(int(c.numer()), int(c.denom()))
+        return sympy.Add(
+            *(
+                number(c) * sympy.Mul(*(v**e for v, e in zip(variables, powers, strict=True)))
+                for powers, c in value.terms()
+            )
+        )
+    return sympy.sympify(value)
+
+
+def _matrices(words):
+    return [key[0] + key[1] if words.form == "diagonal" else key for key in words.terms]
+
+
+def _dot(symbol):
+    import sympy
+
+    return sympy.MatrixSymbol(rf"\dot{{{symbol.name}}}", *symbol.shape)
+
+
+def _product_rule(term, velocity):
+    """The rate of a single term, letter by letter."""
+    ((key, c),) = term.terms.items()
+    masks, word = key if term.form == "diagonal" else ((), key)
+    alphabet = term.alphabet
+    total = None
+    for i, (letter, flipped) in enumerate(word):
+        if letter.name not in velocity:
+            continue
+        moved = velocity[letter.name][1]
+        moved = moved.T if flipped else moved
+        product = moved
+        for item in reversed(word[:i]):
+            product = _letter(alphabet, item) @ product
+        for item in word[i + 1 :]:
+            product = product @ _letter(alphabet, item)
+        for item in masks:
+            product = _letter(alphabet, item) @ product
+        product = product * c
+        if term.form != "matrix":
+            product = product.diagonal() if term.form == "diagonal" else product.trace()
+        total = product if total is None else total + product
+    return term * 0 if total is None else total
+
+
+def _letter(alphabet, item):
+    letter, flipped = item
+    made = Words(alphabet, {((letter, False),): 1}, letter.rows, letter.cols)
+    return made.T if flipped else made
