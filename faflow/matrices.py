@@ -73,7 +73,7 @@ class Alphabet:
         The transposed relation is assumed too.  Rewriting stops because words only get shorter;
         that it finds every consequence of several relations is not promised.
         """
-        if len(left.terms) != 1 or set(left.terms.values()) != {1}:
+        if left.form != "matrix" or len(left.terms) != 1 or set(left.terms.values()) != {1}:
             raise ValueError(f"A relation rewrites a single word, but its left side is {left}.")
         ((word, _),) = left.terms.items()
         if isinstance(right, Words):
@@ -132,7 +132,7 @@ class Words:
     def _kind(self):
         if self.form == "matrix":
             return f"matrix from space {self.cols} to space {self.rows}"
-        return f"{self.form} in space {self.rows}"
+        return "trace" if self.form == "trace" else f"diagonal in space {self.rows}"
 
     def __add__(self, other):
         if not isinstance(other, Words):
@@ -214,9 +214,9 @@ class Words:
         self._square("trace")
         out = {}
         for word, c in self.terms.items():
-            key = _trace_key(word)
+            key = _trace_key(word) or _one(self.rows)
             out[key] = out.get(key, 0) + c
-        return Words(self.alphabet, self._reduced_traces(out), self.rows, "1", "trace")
+        return Words(self.alphabet, self._reduced_traces(out), "1", "1", "trace")
 
     def sum(self):
         """The sum of a diagonal's entries, a trace."""
@@ -230,14 +230,15 @@ class Words:
         done, waiting = {}, list(terms.items())
         while waiting:
             word, c = waiting.pop()
-            turned = (word[i:] + word[:i] for i in range(max(1, len(word))))
-            found = (_rewrite(_ordered(v), self.alphabet.relations) for v in turned)
-            rewritten = next((r for r in found if r is not None), None)
-            if rewritten is None:
+            for turned in (word[i:] + word[:i] for i in range(len(word))):
+                rewritten = _rewrite(_ordered(turned), self.alphabet.relations)
+                if rewritten is not None:
+                    one = _one(_left(turned[0]))
+                    waiting += [(other or one, c * d) for other, d in rewritten.items()]
+                    break
+            else:
                 key = _trace_key(word)
                 done[key] = done.get(key, 0) + c
-            else:
-                waiting += [(other, c * d) for other, d in rewritten.items()]
         return done
 
     def _square(self, what):
@@ -284,8 +285,13 @@ class Words:
 
         def letter(item):
             made, flipped = item
-            head = made.name.rstrip("0123456789")
-            low = made.name[len(head) :]
+            if "(" in made.name:  # a function of words, which has no letter of its own
+                head, low = rf"\mathrm{{{made.name.replace('_', chr(92) + '_')}}}", ""
+            else:
+                head, cut, low = made.name.partition("_")
+                if not cut:
+                    head = made.name.rstrip("0123456789")
+                    low = made.name[len(head) :]
             return head + (f"_{{{low}}}" if low else "") + (r"^{\top}" if flipped else "")
 
         def show(key, c):
@@ -320,8 +326,8 @@ class Words:
             return sympy.Symbol(f"n_{base}", integer=True, positive=True) + (1 if one else 0)
 
         def matrix(word, space):
-            if not word:
-                return sympy.Identity(size(space))
+            if not word or word == _one(word[0][0].rows):
+                return sympy.Identity(size(word[0][0].rows if word else space))
             made = (sympy.MatrixSymbol(m.name, size(m.rows), size(m.cols)) for m, _ in word)
             factors = [M.T if t else M for M, (_, t) in zip(made, word, strict=True)]
             return factors[0] if len(factors) == 1 else sympy.MatMul(*factors)
@@ -333,7 +339,7 @@ class Words:
                 masks, word = key
                 body = DiagonalOf(matrix(masks + word, self.rows))
             elif self.form == "trace":
-                body = sympy.Trace(matrix(key, key[0][0].rows if key else self.rows))
+                body = sympy.Trace(matrix(key, self.rows))
             else:
                 body = matrix(key, self.rows)
             out.append(number * body)
@@ -367,6 +373,11 @@ def _sort_key(item):
     return (c < 0, str(key))
 
 
+def _one(space):
+    """The identity of `space` in a trace, which has no space of its own to remember."""
+    return ((Letter(f"I_{space}", space, space, diagonal=True), False),)
+
+
 def _right(item):
     """The space on a letter's right in a product."""
     m, flipped = item
@@ -380,6 +391,11 @@ def _left(item):
 
 def _ordered(word):
     """Normal order: adjacent diagonal letters sorted, masks once, scalar factors sorted."""
+    return _scalars_sorted(_commuted(word))
+
+
+def _commuted(word):
+    """Adjacent diagonal letters sorted, masks once."""
     out = []
     for item in word:
         out.append(item)
@@ -387,10 +403,9 @@ def _ordered(word):
         while i and out[i][0].diagonal and out[i - 1][0].diagonal and out[i] < out[i - 1]:
             out[i - 1], out[i] = out[i], out[i - 1]
             i -= 1
-    once = [
+    return tuple(
         item for before, item in pairwise([None, *out]) if not (item[0].mask and before == item)
-    ]
-    return _scalars_sorted(tuple(once))
+    )
 
 
 def _segments(word):
@@ -413,7 +428,7 @@ def _scalars_sorted(word):
     if len(first) + len(last) > len(parts):
         return word
     scalars = parts[len(first) : len(parts) - len(last)]
-    scalars = sorted(min(part, _flip(part)) for part in scalars)
+    scalars = sorted(min(part, _commuted(_flip(part))) for part in scalars)
     return tuple(item for part in (*first, *scalars, *last) for item in part)
 
 
@@ -441,7 +456,8 @@ def _trace_key(word):
     """The least among all rotations of the word and of its transpose."""
     turned = [v[i:] + v[:i] for v in (word, _flip(word)) for i in range(max(1, len(word)))]
     cut = [v for v in turned if v and _right(v[-1]) == "1"]  # a closed product of scalars
-    return min(map(_ordered, cut or turned))
+    whole = [v for v in turned if v and not (v[0][0].diagonal and v[-1][0].diagonal)]
+    return min(map(_ordered, cut or whole or turned))  # neighbours that commute stay together
 
 
 class Series:

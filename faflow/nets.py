@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -38,7 +39,8 @@ def _function(name):
                 raise TypeError(f"Polynomials have no {name}; use algebra='sympy'.")
             sigmoid = lambda x: 1 / (1 + sympy.exp(-x))
             softplus = lambda x: sympy.log(1 + sympy.exp(x))
-            known = {"expit": sigmoid, "softplus": softplus}
+            sign = lambda x: (x > 0) - (x < 0) if isinstance(x, int | Fraction) else sympy.sign(x)
+            known = {"expit": sigmoid, "softplus": softplus, "sign": sign}
             return np.frompyfunc(known.get(name) or getattr(sympy, name), 1, 1)(z)
         if isinstance(z, np.ndarray):
             if name == "softplus":
@@ -79,12 +81,17 @@ relu = Activation(
 )
 
 
+def _short(number):
+    """An integer if it is one, so that 2 and 2.0 give one name and exact entries stay exact."""
+    return int(number) if number == int(number) else number
+
+
 @lru_cache
 def leaky_relu(slope=0.01):
     """z for z > 0, slope·z below."""
     gate = lambda z: (z > 0) + slope * (z <= 0)
     f, pull = lambda z: z * gate(z), lambda z, error: error * gate(z)
-    return Activation(f"leaky_relu({slope})", f, pull, degree=1, smooth=False)
+    return Activation(f"leaky_relu({_short(slope)})", f, pull, degree=1, smooth=False)
 
 
 @lru_cache
@@ -104,7 +111,7 @@ def softplus(beta=1):
     if not beta > 0:
         raise ValueError(f"softplus needs beta > 0, but got {beta}.")
     f, pull = lambda z: softplus_of(beta * z) / beta, lambda z, error: error * expit(beta * z)
-    return Activation(f"softplus({beta})", f, pull)
+    return Activation(f"softplus({_short(beta)})", f, pull)
 
 
 ACTIVATIONS = {a.name: a for a in (linear, relu, tanh, erf, sigmoid)}
@@ -131,7 +138,7 @@ def activation(phi):
         return ACTIVATIONS[name]
     if name in FAMILIES:
         try:
-            return FAMILIES[name]() if argument is None else FAMILIES[name](float(argument))
+            return FAMILIES[name]() if argument is None else FAMILIES[name](_short(float(argument)))
         except ValueError as error:
             raise ValueError(f"Activation {phi!r}: {error}") from None
     known = [*ACTIVATIONS, "leaky_relu(slope)", "relu_power(p)", "softplus(beta)"]

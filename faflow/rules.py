@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .matrices import Series, Words, columns
-from .nets import forward, init, matrix, replaced, sign_of, softplus_of, tanh_of
+from .nets import forward, init, linear, matrix, replaced, sign_of, softplus_of, squared, tanh_of
 
 
 class Piecewise(NamedTuple):
@@ -57,7 +57,7 @@ class Rule:
         object.__setattr__(self, "B", B)
         for name in ("decay", "rates"):
             value = getattr(self, name)
-            if isinstance(value, list):
+            if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim):
                 value = tuple(value)
             object.__setattr__(self, name, _per_layer(value, name))
 
@@ -123,7 +123,7 @@ class Rule:
     @classmethod
     def random(cls, sizes, *, scale=1.0, seed=0, **options):
         """The rule with Gaussian feedback of standard deviation `scale`."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([seed, 1])  # not the numbers of `init` at the same seed
         return cls(tuple(scale * rng.standard_normal(s) for s in cls.shapes(sizes)), **options)
 
     def start(self, sizes, *, scale=1.0, seed=0, bias=False):
@@ -162,7 +162,7 @@ def _per_layer(value, name):
                 isinstance(one, int | float | np.number) and not np.isfinite(one)
             ):
                 raise ValueError(f"{name} must be finite numbers, but has {one!r}.")
-            if isinstance(one, str) or one is None:
+            if one is None or isinstance(one, str | complex | list | tuple | dict | np.ndarray):
                 raise ValueError(f"{name} must be a number or one for each layer, not {value!r}.")
     return value
 
@@ -317,8 +317,14 @@ class FAStar(Rule):
         return V, _fit(W, V @ task.Y.T)
 
     def settle(self, task, w):
-        if len(w) != 2 or not np.array_equal(task.X, np.eye(len(task.X))) or task.bias:
+        made = (task.phi, task.loss, task.bias, task.output_scale) == (linear, squared, False, 1)
+        if len(w) != 2 or not made or not np.array_equal(task.X, np.eye(len(task.X))):
             raise ValueError("FAStar needs two layers and a task made by Task.factorisation(Y).")
+        if not (_is(self.decay, 0) and _is(self.rates, 1)):
+            raise ValueError(
+                f"FAStar fits its last layer, so it takes no decay and no rates, but has decay"
+                f" {self.decay} and rates {self.rates}."
+            )
         if np.linalg.matrix_rank(w[0]) < len(w[0]):
             raise ValueError(
                 f"FAStar needs W1 of full row rank, but W1 {w[0].shape} has rank"

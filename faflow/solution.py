@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .extras import needs
 from .nets import LOSSES, Activation, Task, activation
 from .rules import RULES, Piecewise, Rule
 
@@ -55,13 +56,21 @@ class Solution:
             return self.final
         raise ValueError("Only observables were recorded; of the weights just the final ones.")
 
-    def measure(self, law, **arguments):
+    def measure(self, law, /, **arguments):
         """`law` at every time: an array with a leading time axis.
 
         Raises ValueError when the law fails or changes the shape of what it returns.
         """
         evaluate = partial(evaluated, law, self.rule, **arguments)
-        return np.stack([evaluate(self.at(k), self.ts[k]) for k in range(len(self))])
+        values = [evaluate(self.at(k), self.ts[k]) for k in range(len(self))]
+        shapes = [value.shape for value in values]
+        if len(set(shapes)) > 1:
+            k = next(k for k, shape in enumerate(shapes) if shape != shapes[0])
+            raise ValueError(
+                f"The law {_name(law)} must keep its shape, but at t = {self.ts[k]:g} it is"
+                f" {shapes[k]} after {shapes[0]}."
+            )
+        return np.stack(values)
 
     def __str__(self):
         chain = self.final if self.final else self.at(-1)
@@ -95,6 +104,10 @@ class Solution:
         arrays |= {"ts": self.ts, "X": self.task.X, "Y": self.task.Y}
         if any(a.dtype.hasobject for a in arrays.values()):
             raise ValueError("Only float trajectories can be saved, not exact entries.")
+        if LOSSES.get(self.task.loss.name) is not self.task.loss:
+            raise ValueError(
+                f"The loss {self.task.loss.name!r} is none of faflow's, so it cannot be saved."
+            )
         options = {
             name: getattr(self.rule, name) for name in self.rule.__dataclass_fields__ if name != "B"
         }
@@ -119,7 +132,7 @@ class Solution:
 
     def to_xarray(self):
         """An `xarray.Dataset` with named axes, ready for netCDF or Zarr.  Needs xarray."""
-        xarray = _needs("xarray", "xarray")
+        xarray = needs("xarray", "xarray")
         depth = len(self.rule.weights(self.final))
         layers = ["in", *(f"h{k + 1}" for k in range(depth - 1)), "out"]
         below = [name + "_and_bias" * self.task.bias for name in layers]
@@ -135,9 +148,9 @@ class Solution:
         return xarray.Dataset(data, {"t": self.ts}, about)
 
 
-def evaluated(law, rule, w, t, **arguments):
+def evaluated(law, rule, w, t, /, **arguments):
     """`law` at one state, as a float array; a failure names the law and the time."""
-    name = getattr(law, "__name__", None) or getattr(getattr(law, "func", law), "__name__", "law")
+    name = _name(law)
     try:
         value = np.asarray(law(rule, w, **arguments))
     except Exception as error:
@@ -145,6 +158,10 @@ def evaluated(law, rule, w, t, **arguments):
     if value.dtype.kind not in "biuf":
         raise ValueError(f"The law {name} must return real numbers, but returned {value!r:.60}.")
     return value.astype(float)
+
+
+def _name(law):
+    return getattr(getattr(law, "func", law), "__name__", "law")
 
 
 def load(path, *, rules=(), activations=()):
@@ -208,15 +225,3 @@ def _restored(value):
         if len(values) == len(times) + 1 and not any(isinstance(v, list) for v in values):
             return Piecewise(tuple(times), tuple(values))
     return tuple(map(_restored, value))
-
-
-def _needs(module, extra):
-    """The optional `module`, or an ImportError that names the extra to install."""
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"This needs {module}, which is not installed: pip install 'faflow[{extra}]'."
-        ) from error

@@ -24,6 +24,9 @@ def ready(rule, task, w0):
     if isinstance(w0, np.ndarray) or not hasattr(w0, "__len__") or len(w0) == 0:
         raise TypeError("w0 must be a tuple of matrices, the first next to the input.")
     w0 = tuple(matrix(W, f"Weight matrix w0[{k}]") for k, W in enumerate(w0))
+    for name, M in {"X": task.X, "Y": task.Y, "w0": w0, "B": rule.B}.items():
+        if any(not isinstance(one, np.ndarray) or one.dtype != float for one in _all(M)):
+            raise TypeError(f"A run needs floats, but {name} holds words or exact entries.")
     if isinstance(rule, KolenPollack) and len(w0) % 2 == 0:
         raise ValueError(
             "Kolen-Pollack needs w0 = (W1, …, WL, B2, …, BL), an odd number of matrices, but got"
@@ -45,6 +48,10 @@ def ready(rule, task, w0):
             f"The task has {len(task.phi)} activations, but there are {depth - 1} hidden layers."
         )
     return rule.settle(task, w0)
+
+
+def _all(M):
+    return M if isinstance(M, tuple) else (M,)
 
 
 def _chain(task, w):

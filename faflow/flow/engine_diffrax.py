@@ -24,7 +24,7 @@ def has_accelerator():
     return jax.default_backend() != "cpu"
 
 
-def run(rule, task, w0, ts, *, solver, rtol, atol, tally):
+def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
     """Yield the state at each of ``ts[1:]``, a solver step ending exactly there."""
     import jax
     import jax.numpy as jnp
@@ -34,19 +34,21 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, tally):
     with jax.enable_x64(True):  # for this call only: the user's own precision stays as it is
         to_jax = lambda tree: jax.tree.map(jnp.asarray, tree)
         given = to_jax((numbers, (task.X, task.Y, float(task.output_scale))))
-        state, limits = to_jax(tuple(w0)), to_jax((float(rtol), float(atol)))
+        state, limits = to_jax(tuple(w0)), to_jax((float(rtol), float(atol), float(step or 0)))
     for start, stop in pairwise(ts):
-        t, step = float(start), np.nan
+        t = float(start)
         while True:
             with jax.enable_x64(True):
-                out = _advance(solver, plan)(given, state, t, float(stop), *limits)
+                out = _advance(solver, plan, step is not None)(
+                    given, state, t, float(stop), *limits
+                )
                 reached, state, accepted, rejected, done = jax.device_get(out)
             tally.count(None, int(accepted + rejected), accepted=int(accepted))
             advanced = float(reached) - t
-            step = advanced / max(1, int(accepted))
+            taken = advanced / max(1, int(accepted))
             t = float(reached)
             stuck = not done and not advanced > 0
-            tally.go_on(t, state, step, "the step size went to zero" if stuck else None)
+            tally.go_on(t, state, taken, "the step size went to zero" if stuck else None)
             if done:
                 break
         yield tuple(np.asarray(W, dtype=float) for W in state)
@@ -67,7 +69,7 @@ def _split(rule):
 
 
 @lru_cache(maxsize=64)
-def _advance(solver, plan):
+def _advance(solver, plan, fixed):
     """One compiled function a kind of problem: from t to stop, at most CHUNK steps."""
     import diffrax as dfx
     import jax
@@ -86,17 +88,18 @@ def _advance(solver, plan):
         return rule(task, w)
 
     @jax.jit
-    def advance(given, w, t, stop, rtol, atol):
+    def advance(given, w, t, stop, rtol, atol, step):
+        control = dfx.ConstantStepSize() if fixed else dfx.PIDController(rtol=rtol, atol=atol)
         out = dfx.diffeqsolve(
             dfx.ODETerm(field),
             getattr(dfx, SOLVERS[solver])(),
             t,
             stop,
-            None,
+            step if fixed else None,
             w,
             args=given,
             saveat=dfx.SaveAt(t1=True),
-            stepsize_controller=dfx.PIDController(rtol=rtol, atol=atol),
+            stepsize_controller=control,
             max_steps=CHUNK,
             throw=False,
         )

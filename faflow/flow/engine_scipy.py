@@ -11,7 +11,7 @@ def name():
     return f"scipy {version('scipy')}"
 
 
-def run(rule, task, w0, ts, *, solver, rtol, atol, tally):
+def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
     """Yield the state at each of ``ts[1:]``, a solver step ending exactly there.
 
     tally: counts steps and is asked after each whether to go on.
@@ -27,11 +27,16 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, tally):
     def field(t, y):
         return np.concatenate([V.ravel() for V in rule(task, unpack(y))])
 
+    control = {"rtol": rtol, "atol": atol}
+    if step is not None:  # no error is too large, so every step is the largest allowed
+        control = {"rtol": 1e100, "atol": 1e100, "max_step": step}
     y0 = np.concatenate([W.ravel() for W in w0])
     with np.errstate(all="ignore"):  # a blow-up is found by its values and reported in words
-        stepper = getattr(scipy.integrate, method)(field, ts[0], y0, ts[-1], rtol=rtol, atol=atol)
+        control["first_step"] = min(step, ts[-1] - ts[0]) if step is not None else None
+        stepper = getattr(scipy.integrate, method)(field, ts[0], y0, ts[-1], **control)
         for t in ts[1:]:
             stepper.t_bound, stepper.status = t, "running"
+            stepper.h_abs = step or stepper.h_abs
             while stepper.status == "running":
                 seen = stepper.nfev
                 problem = stepper.step()

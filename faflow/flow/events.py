@@ -55,8 +55,10 @@ def _slopes(activity, z):
 
 
 def _rate(rule, task, w, gates, k, h=1e-6):
-    """dz/dt of hidden layer `k` with every gate held where it is."""
-    held = replaced(task, phi=tuple(map(gated, gates)))
+    """dz/dt of hidden layer `k` with the gate of every kinked unit held where it is."""
+    kinks = lambda j: not task.activation(j).smooth
+    phi = tuple(gated(g) if kinks(j) else task.activation(j) for j, g in enumerate(gates))
+    held = replaced(task, phi=phi)
     v = rule(held, w)
     sides = []
     for sign in (h, -h):

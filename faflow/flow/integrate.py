@@ -2,13 +2,15 @@
 
 import sys
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
 
 import numpy as np
 
+from ..extras import needs
 from ..progress import progress
-from ..solution import Interrupted, Solution, Unfinished, _needs, evaluated
+from ..solution import Interrupted, Solution, Unfinished, evaluated
 from . import engine_diffrax, engine_scipy
 from .checks import ready, times
 from .events import find_slide
@@ -26,6 +28,7 @@ def integrate(
     solver=None,
     rtol=1e-10,
     atol=1e-12,
+    step=None,
     max_steps=20_000,
     max_seconds=None,
     observe=None,
@@ -38,6 +41,8 @@ def integrate(
     engine: scipy, diffrax, or auto: diffrax when JAX has an accelerator, else scipy.
     solver: dop853 (the default), rk45 or radau (SciPy), or tsit5, dopri5, dopri8 (the default
         there; diffrax, compiled for some seconds first).
+    step: fixed steps of this size, shortened to end at every time, in place of error control by
+        rtol and atol: for piecewise linear networks, whose flows slide along kinks.
     max_steps, max_seconds: budgets of the whole run.
     observe: ``{name: law}`` recorded at every time instead of the weights.
     show_progress: a bar on long runs; None shows it on a terminal.
@@ -51,6 +56,9 @@ def integrate(
     for what, value in {"rtol": rtol, "atol": atol}.items():
         if not 0 < value < 1:
             raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
+    if step is not None and not (0 < step < np.inf and solver != "radau"):
+        raise ValueError(f"step must be a positive size, and not for radau; it is {step!r}.")
+    options = {"solver": solver, "rtol": rtol, "atol": atol, "step": step}
     tally = Tally(rule, task, max_steps, max_seconds, np.sqrt(sum(np.sum(W**2) for W in w0)))
     record = Record(rule, observe)
     record.add(ts[0], w0)
@@ -58,13 +66,14 @@ def integrate(
 
     def solution():
         made = {"engine": engine.name(), "solver": solver, **tally.counts()}
-        made |= {"rtol": float(rtol), "atol": float(atol)}
+        controlled = {"rtol": float(rtol), "atol": float(atol)}
+        made |= controlled if step is None else {"step": float(step)}
         made |= {"seconds": time.perf_counter() - began}
         return record.solution(rule, task, made)
 
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
-            for t, w in _pieces(engine, rule, task, w0, ts, solver, rtol, atol, tally):
+            for t, w in _pieces(engine, rule, task, w0, ts, tally, options):
                 record.add(t, w)
         except (Unfinished, KeyboardInterrupt) as stop:
             wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
@@ -87,7 +96,7 @@ def _chosen(engine, solver):
             engine = "scipy" if solver in engine_scipy.SOLVERS else "diffrax"
     module = engine_scipy if engine == "scipy" else engine_diffrax
     if module is engine_diffrax:
-        _needs("diffrax", "jax")
+        needs("diffrax", "jax")
     solver = solver or ("dop853" if engine == "scipy" else "dopri8")
     if solver not in module.SOLVERS:
         known = ", ".join(module.SOLVERS)
@@ -105,7 +114,7 @@ def _accelerated():
     return engine_diffrax.has_accelerator()
 
 
-def _pieces(engine, rule, task, w, ts, solver, rtol, atol, tally):
+def _pieces(engine, rule, task, w, ts, tally, options):
     """(t, state) at each of ``ts[1:]``, starting anew wherever the decay jumps."""
     jumps = [t for t in rule.jumps() if ts[0] < t < ts[-1]]
     edges = [ts[0], *jumps, ts[-1]]
@@ -113,9 +122,7 @@ def _pieces(engine, rule, task, w, ts, solver, rtol, atol, tally):
         inside = ts[(ts > start) & (ts <= stop)]
         stops = inside if len(inside) and inside[-1] == stop else [*inside, stop]
         piece = rule.at(start)
-        states = engine.run(
-            piece, task, w, [start, *stops], solver=solver, rtol=rtol, atol=atol, tally=tally
-        )
+        states = engine.run(piece, task, w, [start, *stops], tally=tally, **options)
         for k, (t, reached) in enumerate(zip(stops, states, strict=True)):
             w = reached
             if k < len(inside):
@@ -146,7 +153,8 @@ class Record:
     def add_reached(self, t, w):
         """The state where a run broke off, after the last time kept, if it can be kept."""
         if t > self.ts[-1] and all(np.isfinite(W).all() for W in w):
-            self.add(t, w)
+            with suppress(ValueError, KeyboardInterrupt):  # a law observed may be what broke off
+                self.add(t, w)
 
     def solution(self, rule, task, made):
         stacked = tuple(map(np.stack, zip(*self.kept, strict=True)))
@@ -181,7 +189,8 @@ class Tally:
         self.start = t if self.start is None else self.start
         self.advance(t - self.start)
         self.reached = (t, tuple(map(np.array, w)))
-        size = np.sqrt(sum(np.sum(W**2) for W in w))
+        with np.errstate(over="ignore"):
+            size = np.sqrt(sum(np.sum(W**2) for W in w))
         taken = f"Stopped at t = {t:.6g} after {self.accepted} steps"
         if not np.isfinite(size) or (problem and size > 1e3 * max(1.0, self.size)):
             raise Unfinished(
@@ -192,15 +201,15 @@ class Tally:
             raise Unfinished(f"{taken}: the budget of {self.max_seconds:g} seconds is spent.")
         if problem or self.accepted > self.max_steps:
             why = f"the solver says: {problem}" if problem else "the budget of steps is spent"
-            raise Unfinished(f"{taken}, the last of size {step:.1e}: {why}.{self._kink(w)}")
+            raise Unfinished(f"{taken}, the last of size {step:.1e}: {why}.{self._kink(t, w)}")
 
-    def _kink(self, w):
+    def _kink(self, t, w):
         if self.task.smooth:
             return ""
-        slide = find_slide(self.rule.at(0), self.task, tuple(map(np.asarray, w)))
+        slide = find_slide(self.rule.at(t), self.task, tuple(map(np.asarray, w)))
         seen = f"  It slides: {slide}." if slide else ""
         return (
             f"{seen}  Flows of piecewise linear networks can slide along a kink for ever, which"
-            " adaptive steps at tight tolerance cannot pass: use solver='rk45' with rtol=1e-6, a"
-            " smooth activation such as softplus(50), or discrete steps by iterate."
+            " error control cannot pass: use fixed steps, such as step=1e-3, a smooth activation"
+            " such as softplus(50), or discrete steps by iterate."
         )

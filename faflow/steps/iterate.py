@@ -1,12 +1,14 @@
 """The same rules in discrete steps."""
 
 import time
+from numbers import Integral, Real
 
 import numpy as np
 
 from ..flow.checks import ready
 from ..flow.integrate import Record
 from ..progress import progress
+from ..rules import FAStar
 from ..solution import Interrupted, Unfinished
 
 
@@ -35,14 +37,16 @@ def iterate(
     Ctrl-C, both with the partial solution as ``.solution``.
     """
     w = ready(rule, task, w0)
-    if not (np.isfinite(eta) and eta > 0):
+    if not (isinstance(eta, Real) and np.isfinite(eta) and eta > 0):
         raise ValueError(f"eta must be a positive number, but is {eta!r}.")
     for what, value in {"steps": steps, "every": every}.items():
-        if value != int(value) or value < 1:
+        if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{what} must be a positive integer, but is {value!r}.")
     samples = task.X.shape[1]
-    if batches is not None and not (batches == int(batches) and 1 <= batches <= samples):
+    if batches is not None and not (isinstance(batches, Integral) and 1 <= batches <= samples):
         raise ValueError(f"batches must be from 1 to {samples} samples, but is {batches!r}.")
+    if batches is not None and isinstance(rule, FAStar):
+        raise ValueError("FAStar fits its last layer to all the data, so it takes no batches.")
     record = Record(rule, observe)
     record.add(0.0, w)
     began, changes = time.perf_counter(), bool(rule.jumps())

@@ -1,8 +1,8 @@
 """Find the laws a rule keeps among words of bounded length, for networks of every size."""
 
+from fractions import Fraction
 from itertools import pairwise, product
 
-from ..matrices import Words
 from .problems import every_size, spaces
 from .prove import over_a_step
 
@@ -36,7 +36,7 @@ def discover(rule, *, depth=2, length=2, ends=("h1", "h1"), form="matrix", activ
                 kind, k = position[name]
                 M = matrices[kind][k].T if flipped else matrices[kind][k]
                 made = M if made is None else made @ M
-            return {"matrix": made, "diagonal": None, "trace": None}[form] or getattr(made, form)()
+            return made if form == "matrix" else getattr(made, form)()
 
         return law
 
@@ -50,10 +50,9 @@ def discover(rule, *, depth=2, length=2, ends=("h1", "h1"), form="matrix", activ
                 continue
             if not any(position[n][0] == "w" for n, _, _ in path):
                 continue
-            steps = over_a_step(
-                law_of([(n, f) for n, f, _ in path]), concrete, task, w
-            ).coefficients
-            found.setdefault(tuple(steps[0].terms.items()), steps[:2])
+            law = law_of([(n, f) for n, f, _ in path])
+            value, rate = over_a_step(law, concrete, task, w).coefficients[:2]
+            found.setdefault(tuple(value.terms.items()), (value, rate))
     return _kept(list(found.values()))
 
 
@@ -79,12 +78,9 @@ def _kept(candidates):
 
 
 def _combined(candidates, reduced, pivots, free):
-    from fractions import Fraction
-
     total = candidates[free][0]
     for i, j in enumerate(pivots):
         c = reduced[i, free]
         if c != 0:
             total = total - candidates[j][0] * Fraction(int(c.p), int(c.q))
-    assert isinstance(total, Words)
     return total

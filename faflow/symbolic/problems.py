@@ -5,7 +5,7 @@ from itertools import count
 import numpy as np
 
 from ..matrices import Alphabet, entries, exact
-from ..nets import Task, activation, any_loss, gated, replaced, shapes
+from ..nets import Task, activation, any_loss, gated, replaced, shapes, squared
 from ..rules import FA, KolenPollack, Piecewise
 
 PIECEWISE = "piecewise"
@@ -42,11 +42,12 @@ def phi_and_scope(phi):
     return phi, None, phi.name
 
 
-def every_size(rule, depth, *, phi="linear", bias=False, letters=None, relations=()):
-    """The rule, a task and weights made of letters, and the alphabet.
+def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=None, relations=()):
+    """The rule, a task and weights made of letters, and what a law may ask for by name.
 
-    The error at the output is a letter of its own, so what follows holds for every loss; with
-    gates, for every pattern of them, one sample at a time.
+    loss "any": the error at the output is a letter E of its own, so what follows holds for every
+    loss.  "squared": the targets are YX, the teacher Y a letter; a law may ask for target (Y) and
+    covariance (XX').  With gates, all is for every pattern of them, one sample at a time.
     """
     rule = exactly(rule)
     activity, degree, _ = phi_and_scope(phi)
@@ -72,8 +73,13 @@ def every_size(rule, depth, *, phi="linear", bias=False, letters=None, relations
             for k, s in enumerate(layers[1:-1])
         )
     X = alphabet.letter("X", "in", samples)
-    task = Task(X, alphabet.letter("E", "out", samples), activity, any_loss, bias)
     more = {name: alphabet.letter(name, *kind) for name, kind in (letters or {}).items()}
+    if loss == "any":
+        task = Task(X, alphabet.letter("E", "out", samples), activity, any_loss, bias)
+    else:
+        Y = alphabet.letter("Y", "out", "in")
+        task = Task(X, Y @ X, activity, squared, bias)
+        more |= {"target": Y, "covariance": X @ X.T}
     for relation in relations:
         _relate(alphabet, relation)
     return replaced(rule, B=B), task, w, more
@@ -82,7 +88,7 @@ def every_size(rule, depth, *, phi="linear", bias=False, letters=None, relations
 def _relate(alphabet, text):
     """Assume a relation such as "X X' = I", "N' B2 = 0" or "C B2 = B1" between letters."""
     left, equals, right = text.partition("=")
-    if not equals:
+    if not (equals and left.strip() and right.strip()):
         raise ValueError(f'A relation reads "X X\' = I" or "N\' B2 = 0", not {text!r}.')
 
     def read(side):
@@ -106,10 +112,10 @@ def _relate(alphabet, text):
         alphabet.relate(words, alphabet.identity(words.rows) if right == "I" else read(right))
 
 
-def given_sizes(rule, sizes, make, *, phi="linear", bias=False, samples=1):
+def given_sizes(rule, sizes, make, *, phi="linear", bias=False, loss="any", samples=1):
     """The same with entries of independent variables: ``make(names)`` returns one for each name.
 
-    Returns the rule, the task and the weights, their entries in object arrays.
+    Matrices are object arrays.
     """
     rule = exactly(rule)
     activity, degree, _ = phi_and_scope(phi)
@@ -118,14 +124,20 @@ def given_sizes(rule, sizes, make, *, phi="linear", bias=False, samples=1):
     kinds |= {f"B{k + rule.first}": s for k, s in enumerate(feedback)}
     if activity is None:
         kinds |= {f"G{k + 1}": (n, samples) for k, n in enumerate(sizes[1:-1])}
-    kinds |= {"X": (sizes[0], samples), "E": (sizes[-1], samples)}
+    kinds |= {"X": (sizes[0], samples)}
+    kinds |= {"E": (sizes[-1], samples)} if loss == "any" else {"Y": (sizes[-1], sizes[0])}
     names = [f"{m}_{i + 1}_{j + 1}" for m, s in kinds.items() for i, j in np.ndindex(*s)]
     pool = iter(make(names))
     made = {m: entries(s, lambda *_: next(pool)) for m, s in kinds.items()}
     pick = lambda letter: tuple(M for m, M in made.items() if m[0] == letter)
     if activity is None:
         activity = tuple(gated(G, degree) for G in pick("G"))
-    task = Task(made["X"], made["E"], activity, any_loss, bias)
+    X, more = made["X"], {}
+    if loss == "any":
+        task = Task(X, made["E"], activity, any_loss, bias)
+    else:
+        task = Task(X, made["Y"] @ X, activity, squared, bias)
+        more = {"target": made["Y"], "covariance": X @ X.T}
     if isinstance(rule, KolenPollack):
-        return rule, task, pick("W") + pick("B")
-    return replaced(rule, B=pick("B")), task, pick("W")
+        return rule, task, pick("W") + pick("B"), more
+    return replaced(rule, B=pick("B")), task, pick("W"), more

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from ..matrices import Series, Words
+from ..nets import replaced
 from ..rules import RULES
 from .problems import every_size, given_sizes, phi_and_scope
 
@@ -17,15 +19,18 @@ ALGEBRAS = ("auto", "words", "flint", "sympy")
 class Verdict:
     """Whether a law is kept, where that is proved, and its rate of change (zero if kept).
 
-    rate: the law's rate along the flow: words, or an object array of polynomials.
+    rate: the law's rate along the flow less the rate claimed for it, which is zero unless said
+        otherwise: words, or an object array of polynomials.
     value: the law itself, in the same algebra.
     algebra: words, flint or sympy.
+    claimed: whether a rate other than zero was claimed; `kept` then says that it is right.
     """
 
     kept: bool
     scope: str
     rate: Any
     algebra: str
+    claimed: bool = False
     value: Any = field(repr=False, default=None)
     velocity: dict = field(repr=False, default_factory=dict)
 
@@ -33,19 +38,27 @@ class Verdict:
         return self.kept
 
     def __str__(self):
-        if self.kept:
-            return f"kept for {self.scope}"
-        return f"NOT kept for {self.scope}; {self.offence()}"
+        if self.claimed:
+            says = "has the claimed rate" if self.kept else "does NOT have the claimed rate"
+        else:
+            says = "kept" if self.kept else "NOT kept"
+        return f"{says} for {self.scope}" + ("" if self.kept else f"; {self.offence()}")
 
     def offence(self):
         """The rate of a broken law in a line: all words, or the first offending entry."""
         if isinstance(self.rate, Words):
-            return f"rate {self.rate}"
+            return f"{self._what} {self.rate}"
+        if self.kept:
+            return f"{self._what} 0"
         rate = np.atleast_1d(np.asarray(self.rate, dtype=object))
         where, entry = next((i, e) for i, e in np.ndenumerate(rate) if e != 0)
         text = str(entry)
         more = f"… ({len(text)} characters)" if len(text) > 160 else ""
-        return f"rate at entry {tuple(map(int, where))}: {text[:160]}{more}"
+        return f"{self._what} at entry {tuple(map(int, where))}: {text[:160]}{more}"
+
+    @property
+    def _what(self):
+        return "rate less the claimed one" if self.claimed else "rate"
 
     def sympy(self):
         """The rate as a SymPy expression: a matrix expression, or an array of expressions."""
@@ -75,11 +88,23 @@ class Verdict:
             letter, velocity = self.velocity[name]
             moving_letter = sympy.Eq(_dot(letter.sympy()), velocity.sympy(), evaluate=False)
             steps.append((f"velocity of {name}", moving_letter))
+        plain = total = self.value * 0
         for key, c in self.value.terms.items():
             term = self.value._with({key: c})
+            if any("(" in m.name for word in _matrices(term) for m, _ in word):
+                continue
             rate = _product_rule(term, self.velocity)
             steps.append((f"rate of {term}", rate.sympy()))
-        steps.append(("sum", self.rate.sympy() if isinstance(self.rate, Words) else sympy.S(0)))
+            plain, total = plain + term, total + rate
+        functions = self.value - plain
+        if functions:  # a potential is a letter of its own, and its rate what is left
+            if self.claimed:
+                raise ValueError("A potential has no derivation against a claimed rate.")
+            steps.append((f"rate of {functions}", (self.rate - total).sympy()))
+            total = self.rate
+        steps.append(("sum", total.sympy()))
+        if self.claimed:
+            steps.append(("less the claimed rate", self.rate.sympy()))
         return steps
 
 
@@ -102,6 +127,8 @@ def prove(
     samples=1,
     activation="linear",
     bias=False,
+    loss="any",
+    rate=None,
     algebra="auto",
     letters=None,
     relations=(),
@@ -115,6 +142,9 @@ def prove(
     samples: number of samples at given sizes; rates add up over samples, so one decides.
     activation: of the hidden layers: linear, "piecewise" or the name of any piecewise linear or
         homogeneous one (every pattern of slopes then counts), or with sizes any other.
+    loss: any (the output error is then arbitrary), or squared with the targets YX of a linear
+        teacher Y; a law may then take target (Y) and covariance (XXᵀ) as arguments.
+    rate: a function like a law; decides whether the law's rate is this instead of zero.
     algebra: words, flint (polynomials over the rationals), sympy (symbols, any activation), or
         auto: words without sizes, else flint where the entries are polynomials, else sympy.
     letters: further letters as ``{name: (rows, cols)}``, given to the law by name; spaces are
@@ -127,62 +157,127 @@ def prove(
         raise ValueError(f"Unknown algebra {algebra!r}; choose from {', '.join(ALGEBRAS)}.")
     if sizes is not None and depth not in (None, len(sizes) - 1):
         raise ValueError(f"sizes {tuple(sizes)} have depth {len(sizes) - 1}, not {depth}.")
-    law = partial(law, **arguments) if arguments else law
+    if loss not in ("any", "squared"):
+        raise ValueError(f"Unknown loss {loss!r} in a proof; choose from any, squared.")
+    if depth is not None and (not isinstance(depth, int) or depth < 1):
+        raise ValueError(f"depth must be a positive integer, but is {depth!r}.")
+    for name in arguments:
+        if not any(_takes(one, name) for one in (law, rate) if one is not None):
+            known = getattr(law, "__name__", "law")
+            raise ValueError(f"The law {known} takes no argument {name!r}.")
+    question = Question(law, rate, rule, activation, bias, loss, arguments)
     if sizes is None and algebra in ("auto", "words"):
-        return _by_words(law, rule, depth or 2, activation, bias, letters, relations)
+        return _by_words(question, depth or 2, letters, relations)
     if sizes is None:
         raise ValueError(f"The algebra {algebra!r} needs sizes, for instance sizes=(2, 3, 2).")
     if algebra == "words" or letters or relations:
         raise ValueError("Words, letters and relations go without sizes.")
-    return _by_entries(law, rule, tuple(sizes), samples, activation, bias, algebra)
+    return _by_entries(question, tuple(sizes), samples, algebra)
 
 
-def _by_words(law, rule, depth, activation, bias, letters, relations):
-    concrete, task, w, more = every_size(
-        rule, depth, phi=activation, bias=bias, letters=letters, relations=relations
+@dataclass(frozen=True)
+class Question:
+    """What is to be proved: that the law's rate is the claimed one."""
+
+    law: Any
+    rate: Any
+    rule: Any
+    activation: Any
+    bias: bool
+    loss: str
+    arguments: dict
+
+    @property
+    def network(self):
+        _, _, kind = phi_and_scope(self.activation)
+        return f"{kind} network{' with biases' * self.bias}"
+
+    @property
+    def losses(self):
+        return "any loss" if self.loss == "any" else "squared loss, linear teacher"
+
+    def answer(self, rule, task, w, given):
+        """The law's value, and its rate less the claimed one."""
+        try:
+            series = over_a_step(self._named(self.law, given), rule, task, w).coefficients
+            value = series[0]
+            rate = series[1] if len(series) > 1 else value * 0
+            if self.rate is not None:
+                rate = rate - self._named(self.rate, given)(rule, w)
+        except (LookupError, ArithmeticError) as error:
+            name = getattr(self.law, "__name__", "law")
+            raise ValueError(
+                f"The law {name} cannot be evaluated for {type(rule).__name__}: {error}."
+            ) from error
+        return value, rate
+
+    def _named(self, law, given):
+        """The law with those arguments it names."""
+        offered = given | self.arguments
+        return partial(law, **{k: v for k, v in offered.items() if _takes(law, k)})
+
+
+def _takes(law, name):
+    parameters = signature(law).parameters
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _by_words(question, depth, letters, relations):
+    rule, task, w, given = every_size(
+        question.rule,
+        depth,
+        phi=question.activation,
+        bias=question.bias,
+        loss=question.loss,
+        letters=letters,
+        relations=relations,
     )
-    law = partial(law, **more) if more else law
-    velocity = concrete(task, w)
-    steps = over_a_step(law, concrete, task, w).coefficients
-    value = steps[0]
-    rate = steps[1] if len(steps) > 1 else value * 0
-    _, _, kind = phi_and_scope(activation)
-    scope = (
-        f"every size of a {depth}-layer {kind} network{' with biases' * bias}, any data and loss"
-    )
+    try:
+        value, rate = question.answer(rule, task, w, given)
+    except (TypeError, AttributeError) as problem:
+        raise ValueError(f"Words cannot evaluate this law: {problem}") from problem
+    data = "data" if question.activation == "linear" else _data(rule, 1)
+    scope = f"every size of a {depth}-layer {question.network}, any {data}, {question.losses}"
     if relations:
         scope += f", assuming {'; '.join(relations)}" + (
             " (as far as rewriting by them reaches)" if rate else ""
         )
-    named = {str(W): (W, V) for W, V in zip(w, velocity, strict=True)}
-    return Verdict(not rate, scope, rate, "words", value, named)
+    velocity = {str(W): (W, V) for W, V in zip(w, rule(task, w), strict=True)}
+    claimed = question.rate is not None
+    return Verdict(not rate, scope, rate, "words", claimed, value, velocity)
 
 
-def _by_entries(law, rule, sizes, samples, activation, bias, algebra):
-    phi, degree, kind = phi_and_scope(activation)
+def _by_entries(question, sizes, samples, algebra):
+    phi, degree, _ = phi_and_scope(question.activation)
     polynomial = degree is not None
     if algebra == "flint" and not polynomial:
         raise ValueError(f"flint has polynomials only, but {phi.name} is none; use sympy.")
     tries = {"auto": ("flint", "sympy") if polynomial else ("sympy",)}.get(algebra, (algebra,))
-    for last, name in zip([*[False] * (len(tries) - 1), True], tries, strict=True):
-        make = _flint_variables if name == "flint" else _sympy_variables
-        concrete, task, w = given_sizes(
-            rule, sizes, make, phi=activation, bias=bias, samples=samples
+    for name in tries:
+        rule, task, w, given = given_sizes(
+            question.rule,
+            sizes,
+            _flint_variables if name == "flint" else _sympy_variables,
+            phi=question.activation,
+            bias=question.bias,
+            loss=question.loss,
+            samples=samples,
         )
+        if name == "flint":
+            rule = replaced(rule, decay=_flint_number(rule.decay), rates=_flint_number(rule.rates))
         try:
-            steps = over_a_step(law, concrete, task, w).coefficients
+            value, rate = question.answer(rule, task, w, given)
             break
         except (TypeError, AttributeError) as problem:
-            if last:
+            if name == tries[-1]:
                 raise ValueError(f"{name} cannot evaluate this law: {problem}") from problem
-    rate = np.asarray(steps[1] if len(steps) > 1 else steps[0] * 0, dtype=object)
+    rate, value = np.asarray(rate, dtype=object), np.asarray(value, dtype=object)
     if name == "sympy":
-        rate = np.frompyfunc(_settled, 1, 1)(rate)
-        rate = np.asarray(rate, dtype=object)
+        rate = np.asarray(np.frompyfunc(_settled, 1, 1)(rate), dtype=object)
     zero = all(entry == 0 for entry in rate.ravel())
-    scope = f"sizes {'-'.join(map(str, sizes))} of a {kind} network{' with biases' * bias}"
-    scope += f", any {_data(concrete, samples)} and loss"
-    return Verdict(zero, scope, rate, name, np.asarray(steps[0], dtype=object))
+    scope = f"sizes {'-'.join(map(str, sizes))} of a {question.network}"
+    scope += f", any {_data(rule, samples)}, {question.losses}"
+    return Verdict(zero, scope, rate, name, question.rate is not None, value)
 
 
 def _data(rule, samples):
@@ -194,6 +289,15 @@ def _flint_variables(names):
     import flint
 
     return flint.fmpq_mpoly_ctx.get(names, flint.Ordering.degrevlex).gens()
+
+
+def _flint_number(value):
+    """flint's rational for a number, or for each of a tuple; it does not know `Fraction`."""
+    import flint
+
+    if isinstance(value, tuple):
+        return tuple(map(_flint_number, value))
+    return flint.fmpq(int(value.numerator), int(value.denominator))
 
 
 def _sympy_variables(names):

@@ -1,0 +1,7 @@
+"""``python -m faflow``, the same as the command ``faflow``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,179 @@
+"""Closed-form solutions of learning flows: golden references that no solver has touched.
+
+Feedback alignment of two linear layers from zero weights splits into scalar modes.  Let
+CY = P diag(d) Rᵀ with d > 0; then
+
+    W₁ = P diag(w) Rᵀ,   W₂ = Y R diag(z) Pᵀ,   dw/dt = d (1 - zw),   dz/dt = w (1 - zw),
+
+so that z = w²/(2d), and w = (2d)^⅓ u with du/dt = κ (1 - u³), κ = (d²/2)^⅓.  Derived in this
+project.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .nets import Task, forward, linear, matrix, squared
+
+WHITE = 1e-10
+"""How far XXᵀ may be from a projector, in any entry."""
+
+
+class Modes(NamedTuple):
+    """The modes of feedback alignment from zero weights, the fastest first, each (modes,).
+
+    d: singular values of CY.  kappa: 1/time of each mode, (d²/2)^⅓.
+    rates: 3 kappa, at which its share of the error goes to zero in the end.
+    half_times: when half of it is learned, u³ = ½.
+    """
+
+    d: np.ndarray
+    kappa: np.ndarray
+    rates: np.ndarray
+    half_times: np.ndarray
+
+
+def fa_from_zero(Y, C, ts):
+    """Feedback alignment W₂W₁ → Y from W₁ = W₂ = 0, at any sizes, feedback and rank of Y.
+
+    Y: (n, m), or a linear two-layer Task whose XXᵀ is a projector: the identity, or orthonormal
+        samples.  C: (r, n), the feedback ``B[0]``.  ts: (times,), at least 0, in any order.
+    Returns W₁ (times, r, m) and W₂ (times, n, r).
+    """
+    Y, C = _problem(Y, C)
+    P, d, R = _modes(Y, C)
+    u = _learned(_times(ts)[:, None] * _kappa(d))
+    return _assembled(Y, P, R, np.cbrt(2 * d) * u, u**2 / np.cbrt(2 * d))
+
+
+def discrete_fa_from_zero(Y, C, eta, steps):
+    """`fa_from_zero` for simultaneous steps of any size `eta`: the start and every step.
+
+    The modes stay apart: w ← w + ηd(1 - zw), z ← z + ηw(1 - zw).
+    Returns W₁ (steps + 1, r, m) and W₂ (steps + 1, n, r).
+    Raises RuntimeError when a mode overflows.
+    """
+    Y, C = _problem(Y, C)
+    if not (np.isfinite(eta) and eta > 0):
+        raise ValueError(f"eta must be a positive number, but is {eta!r}.")
+    if steps != int(steps) or steps < 0:
+        raise ValueError(f"steps must be a non-negative integer, but is {steps!r}.")
+    P, d, R = _modes(Y, C)
+    w = z = np.zeros_like(d)
+    path = [(w, z)]
+    with np.errstate(all="ignore"):  # an overflow is found by its values
+        for n in range(1, int(steps) + 1):
+            left = 1 - z * w
+            w, z = w + eta * d * left, z + eta * w * left
+            if not (np.isfinite(w).all() and np.isfinite(z).all()):
+                raise RuntimeError(f"A mode overflows at step {n}: eta = {eta:g} is too large.")
+            path.append((w, z))
+    return _assembled(Y, P, R, *map(np.array, zip(*path, strict=True)))
+
+
+def fa_limit(Y, C):
+    """Y projected on the row space of CY, (n, m): what W₂W₁ tends to from zero weights.
+
+    From any weights if CY has full row rank: C then reads a random sketch of Y.
+    """
+    Y, C = _problem(Y, C)
+    R = _modes(Y, C)[2]
+    return Y @ R @ R.T
+
+
+def fa_modes(Y, C):
+    """The `Modes` of feedback alignment from zero weights: how fast each part of Y is learned."""
+    d = _modes(*_problem(Y, C))[1]
+    kappa = _kappa(d)
+    half = _time(-np.log1p(-np.cbrt(0.5)))
+    return Modes(d, kappa, 3 * kappa, half / kappa)
+
+
+def one_layer(task, W0, ts, *, decay=0.0):
+    """The flow of one linear layer with squared loss, at rate 1: dW/dt = (Y - WX)Xᵀ - decay·W.
+
+    Every rule moves a single layer so.  A singular XXᵀ is allowed: what no sample shows of W₀
+    stays, or decays.  W0: (d_out, d_in [+ 1 with biases]), at time 0.  ts: (times,), at least 0.
+    Returns W (times, d_out, d_in [+ 1]).
+    """
+    W0, ts = matrix(W0, "W0"), _times(ts)
+    if task.loss is not squared:
+        raise ValueError(f"one_layer needs the squared loss, but the task has {task.loss.name}.")
+    if not np.isfinite(decay):
+        raise ValueError(f"decay must be a finite number, but is {decay!r}.")
+    X = task.output_scale * forward(task, [np.zeros((1, len(task.X) + task.bias))])[1][0]
+    if W0.shape != (len(task.Y), len(X)):
+        raise ValueError(f"W0 must be {(len(task.Y), len(X))} for this task, but is {W0.shape}.")
+    U, s, V = np.linalg.svd(X, full_matrices=False)
+    seen, pull = W0 @ U, task.Y @ V.T * s
+    x = (s**2 + decay) * ts[:, None]
+    mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
+    modes = np.exp(-x)[:, None] * seen + (ts[:, None] * mean)[:, None] * pull
+    unseen = np.exp(-decay * ts)[:, None, None] * (W0 - seen @ U.T)
+    return modes @ U.T + unseen
+
+
+def _problem(Y, C):
+    """The matrix to factor and the feedback, checked."""
+    if isinstance(Y, Task):
+        task = Y
+        if not (task.loss is squared and task.activation(0) is linear):
+            raise ValueError("This solution needs a linear network with squared loss.")
+        if task.bias or task.output_scale != 1:
+            raise ValueError("This solution needs a task without biases and with output_scale 1.")
+        S = task.X @ task.X.T
+        off = np.abs(S @ S - S).max()
+        if not off <= WHITE:
+            raise ValueError(
+                f"This solution needs whitened inputs, XXᵀ = I or orthonormal samples, but XXᵀ is"
+                f" {off:.1e} from a projector."
+            )
+        Y = task.Y @ task.X.T
+    Y, C = matrix(Y, "Y"), matrix(C, "C")
+    if C.shape[1] != len(Y):
+        raise ValueError(f"C must have {len(Y)} columns, the rows of Y {Y.shape}, not {C.shape}.")
+    return Y, C
+
+
+def _times(ts):
+    ts = np.asarray(ts, dtype=float)
+    if ts.ndim != 1 or not (np.isfinite(ts) & (ts >= 0)).all():
+        raise ValueError(f"ts must be a sequence of finite times of at least 0, but is {ts!r:.60}.")
+    return ts
+
+
+def _modes(Y, C):
+    """P, d, R of CY = P diag(d) Rᵀ, without the modes that are rounding errors of the product."""
+    P, d, Rt = np.linalg.svd(C @ Y, full_matrices=False)
+    rounding = np.finfo(float).eps * max(C.shape + Y.shape)
+    kept = d > rounding * np.linalg.norm(C, 2) * np.linalg.norm(Y, 2)
+    return P[:, kept], d[kept], Rt[kept].T
+
+
+def _assembled(Y, P, R, w, z):
+    return (P * w[:, None]) @ R.T, (Y @ R * z[:, None]) @ P.T
+
+
+def _kappa(d):
+    return np.cbrt(d) ** 2 / np.cbrt(2)  # d² itself could underflow
+
+
+def _time(q):
+    """∫ du/(1 - u³) from 0 to u = 1 - exp(-q), without cancellation at either end."""
+    u = -np.expm1(-q)
+    angle = np.arctan(np.sqrt(3) * u / (2 + u))
+    return q / 3 + np.log1p(u + u**2) / 6 + angle / np.sqrt(3)
+
+
+def _learned(s):
+    """u(s) with du/ds = 1 - u³ and u(0) = 0, by Newton's method for q = -log(1 - u).
+
+    s(q) is increasing and concave, its slope 1/(1 + u + u²) between ⅓ and 1, so that iterates
+    from below never overshoot.
+    """
+    end = np.log(3) / 6 + np.pi / np.sqrt(108)
+    q = np.maximum(s, 3 * (s - end))  # s(q) is below q and below q/3 + end
+    for _ in range(6):  # five reach the last digit for every s in [1e-300, 1e4]
+        u = -np.expm1(-q)
+        q = q + (s - _time(q)) * (1 + u + u**2)
+    return -np.expm1(-q)

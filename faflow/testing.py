@@ -1,0 +1,73 @@
+"""For the tests of people who use faflow: an assertion, Hypothesis strategies, the fixture `check`.
+
+Installed as a pytest plugin, so that `check` is there in every suite and ``claim_…`` functions are
+ordinary tests once pytest is told to collect them.
+"""
+
+import numpy as np
+
+from .extras import needs
+from .nets import Task, shapes
+
+pytest = needs("pytest", "verify")
+
+
+@pytest.fixture
+def check(request):
+    """Shows the evidence of a claim, or of a control (a function named ``control_…``)."""
+    from .verify import Check
+
+    return Check(control=request.node.name.startswith("control_"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """A claim ends with its evidence judged, as part of the call and not of the teardown."""
+    from .verify import Check
+
+    outcome = yield
+    made = pyfuncitem.funcargs.get("check")
+    if isinstance(made, Check):
+        made.finish()
+    return outcome
+
+
+def assert_kept(law, solution, *, factor=100, **arguments):
+    """Fail unless `law` stays within `factor` times the solver's tolerance of its first value.
+
+    Allowed is factor · (rtol · scale + atol), scale being the largest value of the law, or 1.
+    A solution without tolerances, of discrete steps, is refused with ValueError.
+    """
+    __tracebackhide__ = True
+    if "rtol" not in solution.made:
+        raise ValueError("Only a flow has a tolerance; discrete steps do not keep laws.")
+    values = solution.measure(law, **arguments)
+    drift = np.abs(values - values[0])
+    scale = max(1.0, float(np.abs(values).max()))
+    allowed = factor * (solution.made["rtol"] * scale + solution.made["atol"])
+    if not drift.max() <= allowed:
+        worst = np.unravel_index(np.nanargmax(drift), drift.shape)
+        raise AssertionError(
+            f"{getattr(law, '__name__', 'law')} drifts by {drift.max():.2e} at t ="
+            f" {solution.ts[worst[0]]:g}, entry {tuple(map(int, worst[1:]))}; allowed"
+            f" {allowed:.1e} along {solution}"
+        )
+
+
+def problems(rule, *, sizes=(2, 3, 2), samples=4, phi="linear", bias=False, bound=1):
+    """Hypothesis strategy for ``(rule, task, w0)`` with entries in [-bound, bound].
+
+    rule: a class of rules whose state is its weights.  Needs hypothesis.
+    """
+    st = needs("hypothesis.strategies", "test")
+    arrays = needs("hypothesis.extra.numpy", "test").arrays
+    matrix = lambda s: arrays(float, s, elements=st.floats(-bound, bound, width=32))
+    task = st.builds(
+        Task,
+        matrix((sizes[0], samples)),
+        matrix((sizes[-1], samples)),
+        st.just(phi),
+        bias=st.just(bias),
+    )
+    feedback = st.tuples(*map(matrix, rule.shapes(sizes))).map(rule)
+    return st.tuples(feedback, task, st.tuples(*map(matrix, shapes(sizes, bias))))

@@ -1,0 +1,348 @@
+"""Runs claims with their controls, collects the evidence, and gives the verdict.
+
+A claim ``claim_<name>(check)`` states a theorem in its docstring and shows evidence for it.  Each
+of its controls, ``control_<name>_<what is broken>(check)``, takes the same measurements with one
+assumption broken; every one of them must then fall by its margin.  A claim stands only if all its
+evidence does, it has a control, and all its controls fall.
+"""
+
+import inspect
+import json
+import re
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .symbolic.prove import Verdict
+
+STANDS, FALLEN = "stands", "does not stand"
+
+
+@dataclass
+class Evidence:
+    """One measurement: what was seen, what a claim needs and what a control must reach.
+
+    kind: "proved for every size", "proved at these sizes" or "measured".
+    """
+
+    name: str
+    kind: str
+    value: float | str
+    needed: str
+    margin: str
+    stands: bool
+    falls: bool
+    on: str = ""
+
+
+class Check:
+    """What a claim or a control is given to show its evidence.
+
+    In a control every measurement must fall by its margin: the level `fall`, which by default is
+    a hundred times the tolerance or bound of the claim.
+    """
+
+    def __init__(self, control=False):
+        self.control = control
+        self.evidence, self.figures = [], []
+
+    def proved(self, verdict):
+        """The law is kept, by exact algebra; in a control it is not."""
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"check.proved takes what prove returns, not {verdict!r:.60}.")
+        kind = "every size" if verdict.algebra == "words" else "these sizes"
+        kind = f"proved for {kind}" if kind == "every size" else f"proved at {kind}"
+        shown = "rate 0" if verdict.kept else verdict.offence()
+        self._add(
+            verdict.scope, kind, shown, "rate 0", "rate not 0", verdict.kept, not verdict.kept
+        )
+
+    def equal(self, name, value, expected, *, tol, fall=None, on=""):
+        """|value - expected| is at most `tol` in every entry; in a control at least `fall`."""
+        value, expected = np.asarray(value, dtype=float), np.asarray(expected, dtype=float)
+        if value.shape != expected.shape and expected.ndim:
+            raise ValueError(f"{name}: shapes {value.shape} and {expected.shape} differ.")
+        distance = float(np.max(np.abs(value - expected), initial=0.0))
+        if not value.size:
+            raise ValueError(f"{name}: nothing to compare.")
+        self.at_most(f"|{name}|" if expected.ndim else name, distance, tol, fall=fall, on=on)
+
+    def at_most(self, name, value, bound, *, fall=None, on=""):
+        """`value`, a number or the largest of an array, is at most `bound`; in a control ≥ fall."""
+        value = _number(name, value, np.max)
+        fall = 100 * bound if fall is None else fall
+        if not fall > bound:
+            raise ValueError(f"{name}: a control must reach beyond {bound:g}, not {fall:g}.")
+        stands, falls = value <= bound, value >= fall
+        self._add(name, "measured", value, f"≤ {bound:.3g}", f"≥ {fall:.3g}", stands, falls, on)
+
+    def at_least(self, name, value, bound, *, fall, on=""):
+        """`value`, or the least of an array, is at least `bound`; in a control at most `fall`."""
+        value = _number(name, value, np.min)
+        if not fall < bound:
+            raise ValueError(f"{name}: a control must reach below {bound:g}, not {fall:g}.")
+        stands, falls = value >= bound, value <= fall
+        self._add(name, "measured", value, f"≥ {bound:.3g}", f"≤ {fall:.3g}", stands, falls, on)
+
+    def order(self, name, steps, errors, expected, *, within=0.1, fall=0.3, on=""):
+        """Errors fall like steps to the power `expected`, fitted on a log-log scale, ± `within`."""
+        steps, errors = np.asarray(steps, dtype=float), np.asarray(errors, dtype=float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            seen = np.polyfit(np.log(steps), np.log(errors), 1)[0]
+        if not np.isfinite(seen):
+            raise ValueError(f"{name}: no order can be fitted to the errors {errors}.")
+        off = abs(seen - expected)
+        needed, margin = f"{expected:g} ± {within:g}", f"off by ≥ {fall:g}"
+        self._add(name, "measured", float(seen), needed, margin, off <= within, off >= fall, on)
+
+    def figure(self, drawn, caption=""):
+        """Attach a matplotlib axes or figure."""
+        self.figures.append((getattr(drawn, "figure", drawn), caption))
+
+    def _add(self, *fields):
+        self.evidence.append(Evidence(*fields))
+
+    def finish(self):
+        """Raise AssertionError unless all evidence stands, or in a control falls."""
+        __tracebackhide__ = True
+        if not self.evidence:
+            raise AssertionError("No evidence was shown.")
+        good = (lambda e: e.falls) if self.control else (lambda e: e.stands)
+        wrong = [e for e in self.evidence if not good(e)]
+        if wrong:
+            need = "margin" if self.control else "needed"
+            lines = [f"{e.name}: {_shown(e.value)}, needed {getattr(e, need)}" for e in wrong]
+            start = "The control does not fall" if self.control else "The claim does not stand"
+            raise AssertionError(f"{start}: " + "; ".join(lines))
+
+
+def _number(name, value, reduce):
+    value = np.asarray(value, dtype=float)
+    if not value.size:
+        raise ValueError(f"{name}: nothing to compare.")
+    return float(reduce(value))
+
+
+def _shown(value):
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+@dataclass
+class Trial:
+    """One claim or control, run: what it says, what it showed, how it ended."""
+
+    name: str
+    file: str
+    line: int
+    control: bool
+    statement: str
+    passed: bool = False
+    problem: str = ""
+    seconds: float = 0.0
+    evidence: list = field(default_factory=list)
+    figures: list = field(default_factory=list)
+
+    @property
+    def title(self):
+        return self.name.split("_", 1)[1].replace("_", " ")
+
+
+@dataclass
+class Claim:
+    """A claim with its controls and the verdict on both."""
+
+    trial: Trial
+    controls: list
+    problems: list
+
+    @property
+    def stands(self):
+        return not self.problems
+
+    @property
+    def source(self):
+        return _tagged(self.trial.statement, "Source") or "not given"
+
+    @property
+    def kind(self):
+        """quoted, recalled or derived, as the docstring says."""
+        return _tagged(self.trial.statement, "Class") or "not given"
+
+    @property
+    def known(self):
+        """How it is known, all kinds of evidence in order of strength."""
+        kinds = ("proved for every size", "proved at these sizes", "measured")
+        seen = {e.kind for e in self.trial.evidence}
+        return ", ".join(kind for kind in kinds if kind in seen)
+
+    @property
+    def seconds(self):
+        return self.trial.seconds + sum(c.seconds for c in self.controls)
+
+    def as_dict(self):
+        plain = lambda trial: (
+            {name: value for name, value in asdict(trial).items() if name != "figures"}
+            | {"figures": [caption for _, caption in trial.figures]}
+        )
+        bare = lambda trial: plain(_without_figures(trial))
+        return {
+            "claim": bare(self.trial),
+            "controls": [bare(c) for c in self.controls],
+            "source": self.source,
+            "class": self.kind,
+            "evidence": self.known,
+            "stands": self.stands,
+            "problems": self.problems,
+            "seconds": self.seconds,
+        }
+
+
+def _without_figures(trial):
+    return Trial(**{**vars(trial), "figures": [(None, caption) for _, caption in trial.figures]})
+
+
+def _tagged(text, tag):
+    """What follows ``tag:`` at the start of a line, up to an empty line or another tag."""
+    found = re.search(rf"^{tag}:\s*(.+?)(?=\n\s*\n|\n\w+:|\Z)", text, re.M | re.S)
+    return " ".join(found.group(1).split()) if found else ""
+
+
+def body(text):
+    """The statement without its tags."""
+    return re.sub(r"^(Source|Class):.+?(?=\n\s*\n|\n\w+:|\Z)", "", text, flags=re.M | re.S).strip()
+
+
+class Collector:
+    """A pytest plugin that notes every claim and control as it runs."""
+
+    def __init__(self, select=None, tell=lambda trial, done, total: None):
+        self.select, self.tell = select, tell
+        self.trials, self.broken, self.total = {}, [], 0
+
+    def pytest_collection_modifyitems(self, config, items):
+        if self.select:
+            wanted = re.sub("^(claim|control)_", "", self.select)
+            items[:] = [item for item in items if wanted in item.name]
+        self.total = len(items)
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.broken.append(f"{report.nodeid}: {_last_line(str(report.longrepr))}")
+
+    def pytest_runtest_makereport(self, item, call):
+        if call.when == "setup" and call.excinfo is None:
+            return
+        function = getattr(item, "function", None)
+        trial = self.trials.setdefault(
+            item.nodeid,
+            Trial(
+                name=item.name,
+                file=item.path.name,
+                line=item.location[1] + 1,
+                control=item.name.startswith("control_"),
+                statement=inspect.getdoc(function) or "",
+                passed=True,
+            ),
+        )
+        trial.seconds += call.duration
+        if call.excinfo is not None:
+            trial.passed = False
+            trial.problem = trial.problem or call.excinfo.exconly()
+        if call.when == "call":
+            check = item.funcargs.get("check")
+            if check is None:
+                trial.passed, trial.problem = False, "It takes no `check`, so it shows nothing."
+            else:
+                trial.evidence, trial.figures = check.evidence, check.figures
+        if call.when == "teardown":
+            self.tell(trial, len(self.trials), self.total)
+
+
+def _last_line(text):
+    return [line for line in text.splitlines() if line.strip()][-1].strip()
+
+
+def claims_of(trials):
+    """Every claim with its controls; those that do not fit together are problems of their own."""
+    claims = [t for t in trials if not t.control]
+    controls = [t for t in trials if t.control]
+    base = lambda trial: trial.name.partition("[")[0].split("_", 1)[1]
+    owner = {}
+    for control in controls:
+        fits = [
+            c for c in claims if c.file == control.file and base(control).startswith(base(c) + "_")
+        ]
+        longest = max(fits, key=lambda c: len(base(c)), default=None)
+        owner[id(control)] = base(longest) if longest else None
+    made = []
+    for claim in claims:
+        own = [c for c in controls if c.file == claim.file and owner[id(c)] == base(claim)]
+        problems = [] if claim.passed else [claim.problem or "It did not run."]
+        if not own:
+            problems.append("It has no control, so nothing shows that the check can fail.")
+        problems += [f"{c.name}: {c.problem or 'it did not run'}" for c in own if not c.passed]
+        made.append(Claim(claim, own, problems))
+    for control in controls:
+        if owner[id(control)] is None:
+            made.append(Claim(control, [], [f"{control.name} belongs to no claim of its file."]))
+    return made
+
+
+def verify(paths, *, report=None, json_file=None, select=None, tell=None):
+    """Run the claims under `paths`; returns (claims, problems outside any claim).
+
+    report: folder for index.html with a page and figures for each claim.  json_file: the same as
+    JSON.  select: only claims whose name contains this.  tell: called as each trial ends.
+    Raises ValueError if there is nothing to run.  Needs the extra "verify".
+    """
+    from .extras import needs
+
+    pytest = needs("pytest", "verify")
+    paths = [Path(p) for p in paths]
+    for path in paths:
+        if not path.exists():
+            raise ValueError(f"There are no claims at {path}: no such file or folder.")
+    collector = Collector(select, tell or (lambda trial, done, total: None))
+    began = time.perf_counter()
+    options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    options += ["--assert=plain", "-o", "addopts=", "-o", "python_files=*.py"]
+    options += ["-o", "python_functions=claim_* control_*", "--import-mode=importlib"]
+    status = pytest.main([*options, *map(str, paths)], plugins=[collector])
+    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+        raise RuntimeError(f"pytest could not run the claims ({status.name}).")
+    if status == pytest.ExitCode.INTERRUPTED and not collector.broken:
+        raise KeyboardInterrupt
+    claims = claims_of(collector.trials.values())
+    if not claims and not collector.broken:
+        where = ", ".join(map(str, paths))
+        raise ValueError(f"No claim was found in {where}" + f" named {select}." * bool(select))
+    seconds = time.perf_counter() - began
+    if json_file:
+        write_json(json_file, claims, collector.broken, seconds)
+    if report:
+        from .report import write_report
+
+        write_report(report, claims, collector.broken, seconds)
+    return claims, collector.broken
+
+
+def write_json(path, claims, broken, seconds):
+    """The claims, their evidence and verdicts as one JSON file."""
+    from . import __version__
+
+    whole: dict[str, Any] = {
+        "faflow": __version__,
+        "all stand": not broken and all(c.stands for c in claims),
+        "seconds": seconds,
+        "broken files": broken,
+        "claims": [c.as_dict() for c in claims],
+    }
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(whole, indent=1, default=_plain, ensure_ascii=False))
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else str(value)

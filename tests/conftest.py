@@ -1,0 +1,13 @@
+"""Tests marked jax are skipped where the extra is not installed."""
+
+from importlib.util import find_spec
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    if find_spec("diffrax") is not None:
+        return
+    for item in items:
+        if item.get_closest_marker("jax"):
+            item.add_marker(pytest.mark.skip(reason="needs the extra 'jax'"))
