@@ -228,7 +228,7 @@ def _prepared(name, X, Y, classes, samples, test, seed, scale):
     kept, away = order[held_out:][: int(samples)], order[:held_out]
     X, X_test = _scaled(X[:, kept], X[:, away] if held_out else None, scale)
     part = lambda M, where: None if M is None or not len(where) else M[..., where]
-    Y, Y_test = part(Y, kept).astype(float), part(Y.astype(float), away)
+    Y, Y_test = Y[:, kept].astype(float), part(Y.astype(float), away)
     return Data(name, X, Y, X_test, Y_test, part(classes, kept), part(classes, away))
 
 

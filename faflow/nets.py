@@ -83,7 +83,7 @@ relu = Activation(
 
 def _short(number):
     """An integer if it is one, so that 2 and 2.0 give one name and exact entries stay exact."""
-    return int(number) if number == int(number) else number
+    return int(number) if number % 1 == 0 else number
 
 
 @lru_cache

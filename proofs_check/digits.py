@@ -24,14 +24,17 @@ class GradientInstead(ff.FA):
         return ff.GD.carry(self, w, k, above, output)
 
 
+def targets(digits, shuffled, seed):
+    """One-hot labels, or the same in a random order."""
+    order = np.random.default_rng(seed).permutation(digits.Y.shape[1])
+    return digits.Y[:, order] if shuffled else digits.Y
+
+
 def trained(kind=ff.FA, phi="relu", shuffled=False, seed=0):
     """A 64-32-10 network with biases after 3,000 minibatch steps of the mean squared loss."""
     digits = data.digits(seed=seed)
-    Y = digits.Y
-    if shuffled:
-        Y = Y[:, np.random.default_rng(seed).permutation(Y.shape[1])]
-    task = ff.Task(digits.X, Y, phi, bias=True)
-    rule = kind(ff.FA.random(SIZES, scale=0.5, seed=seed).B)
+    task = ff.Task(digits.X, targets(digits, shuffled, seed), phi, bias=True)
+    rule = kind(ff.FA.random(SIZES, scale=0.2, seed=seed).B)
     w0 = ff.init(SIZES, seed=seed + 1, bias=True)
     sol = ff.iterate(rule, task, w0, eta=0.02 / BATCH, steps=STEPS, batches=BATCH, seed=seed)
     return digits, sol
@@ -99,7 +102,7 @@ def sgd_alignment(check, kind=ff.FA):
         curves.append([angle(sol, k) for k in range(0, len(sol), 10)])
         ends.append(curves[-1][-1])
     check.at_most(
-        "angle at the end, largest of 3", np.max(ends), 75, fall=80, on="digits, seeds 0-2"
+        "angle at the end, largest of 3", np.max(ends), 65, fall=80, on="digits, seeds 0-2"
     )
     fig = Figure(figsize=(5.5, 3.6), layout="constrained")
     ax = fig.subplots()
@@ -114,7 +117,7 @@ def sgd_alignment(check, kind=ff.FA):
 
 
 def claim_sgd_alignment(check):
-    """Under FA the angle between feedback B and Wᵀ falls from about 90 degrees, to at most 75.
+    """Under FA the angle between feedback B and Wᵀ falls from about 90 degrees, to at most 65.
 
     A 64-32-10 ReLU network with biases on digits, 3,000 minibatch steps.
 
@@ -135,14 +138,19 @@ def sgd_learning(check, shuffled=False):
         digits, sol = trained(shuffled=shuffled, seed=seed)
         test = digits.test_task("relu", bias=True)
         accuracies.append(ff.accuracy(test, sol.at(-1)))
-        losses.append(ff.loss(test, sol.at(-1)) / ff.loss(test, sol.at(0)))
+        mean = digits.Y.mean(1, keepdims=True)
+        losses.append(ff.loss(test, sol.at(-1)) / (np.sum((digits.Y_test - mean) ** 2) / 2))
     on = "digits, a quarter held out, seeds 0-2"
     check.at_least("accuracy on the test, least of 3", np.min(accuracies), 0.9, fall=0.3, on=on)
-    check.at_most("test loss / its start, largest of 3", np.max(losses), 0.25, fall=0.4, on=on)
+    check.at_most(
+        "test loss / that of the mean target, largest of 3", np.max(losses), 0.5, fall=0.9, on=on
+    )
 
 
 def claim_sgd_learning(check):
-    """FA learns: a ReLU network reaches 90 % of the held-out digits right in 3,000 steps.
+    """FA learns: a ReLU network gets 90 % of the held-out digits right in 3,000 steps.
+
+    The test loss ends below half the loss of always answering the mean target.
 
     Source: an observation of this project, on digits; first seen by Lillicrap et al. (2016).
     Class: derived
@@ -158,10 +166,10 @@ def control_sgd_learning_shuffled_labels(check):
 # Flows
 
 
-def flow(kind=ff.FA, phi="linear", seed=0):
+def flow(kind=ff.FA, phi="linear", shuffled=False, seed=0):
     """The flow of the mean squared loss on 200 digits."""
     digits = data.digits(samples=200, seed=seed)
-    task = digits.task(phi, bias=True)
+    task = ff.Task(digits.X, targets(digits, shuffled, seed), phi, bias=True)
     rule = kind(ff.FA.random(SIZES, scale=0.5, seed=seed).B, rates=1 / 200)
     w0 = ff.init(SIZES, seed=seed + 1, bias=True)
     return digits, ff.integrate(rule, task, w0, np.linspace(0, 20, 41), rtol=1e-9, atol=1e-11)
@@ -202,18 +210,13 @@ def control_flow_law_gradient_descent(check):
     flow_law(check, GradientInstead)
 
 
-def flow_learning(check, kind=ff.FA):
-    ends, accuracies, ratios, curves = [], [], [], []
+def flow_alignment(check, kind=ff.FA):
+    curves = []
     for phi in ("linear", "tanh"):
-        digits, sol = flow(kind, phi)
+        _, sol = flow(kind, phi)
         curves.append((phi, sol.ts, [angle(sol, k) for k in range(len(sol))]))
-        ends.append(curves[-1][-1][-1])
-        accuracies.append(ff.accuracy(digits.test_task(phi, bias=True), sol.at(-1)))
-        ratios.append(ff.loss(sol.task, sol.at(-1)) / ff.loss(sol.task, sol.at(0)))
+    ends = [degrees[-1] for _, _, degrees in curves]
     check.at_most("angle at the end, larger of 2", np.max(ends), 75, fall=80, on="linear and tanh")
-    if kind is ff.FA:
-        check.at_most("loss / its start", np.max(ratios), 0.1, on="200 digits, t ≤ 20")
-        check.at_least("accuracy on the test", np.min(accuracies), 0.8, fall=0.3, on="450 digits")
     fig = Figure(figsize=(5.5, 3.6), layout="constrained")
     ax = fig.subplots()
     for (phi, ts, degrees), style in zip(curves, ("-", "--"), strict=True):
@@ -225,18 +228,40 @@ def flow_learning(check, kind=ff.FA):
     check.figure(fig, "Alignment along the flow on digits.")
 
 
-def claim_flow_learning(check):
-    """Along the FA flow on digits, linear or tanh, B and Wᵀ align and the network learns.
+def claim_flow_alignment(check):
+    """Along the FA flow on digits, linear or tanh, the angle of B and Wᵀ falls to 75 or less.
 
-    200 digits, mean squared loss, t ≤ 20: the angle ends at 75 degrees or less, the loss at a
-    tenth of its start, and 80 % of the held-out digits are right.
+    200 digits, mean squared loss, t ≤ 20.
 
-    Source: alignment in Lillicrap et al. (2016); the numbers are an observation of this project.
+    Source: that forward weights align with the feedback is in Lillicrap et al. (2016).
     Class: recalled
+    """
+    flow_alignment(check)
+
+
+def control_flow_alignment_gradient_descent(check):
+    """Along gradient descent the angle to an unused B stays where it was."""
+    flow_alignment(check, GradientInstead)
+
+
+def flow_learning(check, shuffled=False):
+    for phi in ("linear", "tanh"):
+        digits, sol = flow(phi=phi, shuffled=shuffled)
+        right = ff.accuracy(digits.test_task(phi, bias=True), sol.at(-1))
+        check.at_least(f"accuracy on the test, {phi}", right, 0.8, fall=0.3, on="449 digits")
+
+
+def claim_flow_learning(check):
+    """The FA flow learns: trained on 200 digits, 80 % of the held-out ones are right at t = 20.
+
+    Linear and tanh networks, 64-32-10 with biases, mean squared loss.
+
+    Source: an observation of this project, on digits.
+    Class: derived
     """
     flow_learning(check)
 
 
-def control_flow_learning_gradient_descent(check):
-    """Along gradient descent the angle to an unused B stays where it was."""
-    flow_learning(check, GradientInstead)
+def control_flow_learning_shuffled_labels(check):
+    """Labels shuffled among the training digits."""
+    flow_learning(check, shuffled=True)

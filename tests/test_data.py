@@ -303,7 +303,7 @@ TABLE = "height,weight,kind\n1.5,2,cat\n2.5,3,dog\n3.5,4,cat\n"
 
 
 def test_a_column_of_words_becomes_one_hot_classes(table):
-    made = data.load(table("\ufeff" + TABLE), target="kind")
+    made = data.load(table(TABLE), target="kind")
     assert made.X.tolist() == [[1.5, 2.5, 3.5], [2, 3, 4]]
     assert made.labels.tolist() == [0, 1, 0]
     assert made.Y.tolist() == [[1, 0, 1], [0, 1, 0]]
@@ -318,7 +318,8 @@ def test_a_column_of_numbers_is_a_real_target(table, target):
 
 
 def test_several_columns_can_be_targets_in_the_order_given(table):
-    made = data.load(table("a,b,c\n1,10,100\n2,20,200\n"), target=["c", 0])
+    with_mark = "\ufeffa,b,c\n1,10,100\n2,20,200\n"  # as spreadsheets write UTF-8
+    made = data.load(table(with_mark), target=["c", "a"])
     assert made.Y.tolist() == [[100, 200], [1, 2]]
     assert made.X.tolist() == [[10, 20]]
 

@@ -102,9 +102,9 @@ def test_an_activation_is_found_by_name(text, same):
     [
         ("gelu", "Unknown activation 'gelu'; choose from linear, relu, tanh, erf, sigmoid, leaky"),
         ("relu(2)", "Unknown activation"),
-        ("relu_power(1)", "integer power of at least 2, but got 1.0"),
+        ("relu_power(1)", "integer power of at least 2, but got 1"),
         ("relu_power(2.5)", "integer power"),
-        ("softplus(-1)", "beta > 0, but got -1.0"),
+        ("softplus(-1)", "beta > 0, but got -1"),
         ("softplus(1e)", "softplus"),
         (None, "Unknown activation None"),
     ],

@@ -46,14 +46,17 @@ def network(w, X, phi, bias):
 @pytest.mark.parametrize("phi", ACTIVATIONS)
 def test_gd_against_finite_differences_of_the_loss(phi, loss, bias):
     """Fourth-order differences, so that only rounding is left; no unit is within h of a kink."""
-    given, w, h = (
-        task(phi, loss, bias=bias, seed=3, scale=0.7),
-        start(ff.GD(), bias=bias, seed=3),
-        1e-4,
-    )
+    h = 1e-4
+    for seed in range(20):
+        given, w = (
+            task(phi, loss, bias=bias, seed=seed, scale=0.7),
+            start(ff.GD(), bias=bias, seed=seed),
+        )
+        if min(np.abs(z).min() for z in nets.forward(given, w)[0]) > 10 * h:
+            break
+    else:
+        pytest.fail("No seed keeps every unit away from its kink.")
     value = lambda w: LOSS[loss](0.7 * network(w, given.X, PHI[phi], bias), given.Y)
-    kinked = not given.smooth or phi.startswith("relu")
-    assert not kinked or min(np.abs(z).min() for z in nets.forward(given, w)[0]) > 10 * h
     assert ff.loss(given, w) == pytest.approx(value(w), rel=1e-12)
     for k, V in enumerate(ff.GD()(given, w)):
         for index in np.ndindex(*V.shape):

@@ -1,0 +1,455 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import sympy
+
+import faflow as ff
+from faflow import laws, nets
+from faflow.matrices import rational
+
+THREE = ("words", "flint", "sympy")
+
+
+def no_half(rule, w, k=0):
+    """The law of a neuron with its ½ dropped."""
+    return 2 * laws.neuron_feedback_balance(rule, w, k) - (rule.B[k] @ _above(w, k)).diagonal()
+
+
+def flipped(rule, w, k=0):
+    """The matrix law of FA with its sign turned."""
+    carried = rule.B[k] @ _above(w, k)
+    return w[k] @ w[k].T + carried + carried.T
+
+
+def without_bias(rule, w, k=0):
+    """The matrix law of FA with the biases of its own layer left out."""
+    W = _above((None, w[k]), 0) if k else ff.matrices.columns(w[0], _inputs(rule, w))
+    carried = rule.B[k] @ _above(w, k)
+    return W @ W.T - carried - carried.T
+
+
+def below_direct(rule, w):
+    """What would be the law of DFA below its last hidden layer."""
+    carried = rule.B[0] @ _above(w, 1) @ _above(w, 0)
+    return w[0] @ w[0].T - carried - carried.T
+
+
+def _above(w, k):
+    return ff.rules.outgoing(w, k)
+
+
+CASES = {
+    # law, rule, options of the question, whether it is kept, the algebras that can answer
+    "gd": (laws.balance, ff.GD, {}, True, THREE),
+    "gd, biases": (laws.balance, ff.GD, {"bias": True}, True, THREE),
+    "gd, rates": (laws.balance, ff.GD(rates=(2, 3)), {}, True, THREE),
+    "gd, rates as floats": (laws.balance, ff.GD(rates=(0.5, 0.1)), {}, True, THREE),
+    "gd, neurons": (laws.neuron_balance, ff.GD, {"activation": "piecewise"}, True, THREE),
+    "gd, leaky": (laws.neuron_balance, ff.GD, {"activation": "leaky_relu(0.1)"}, True, THREE),
+    "gd, layer": (laws.layer_balance, ff.GD, {"activation": "relu", "bias": True}, True, THREE),
+    "fa": (laws.feedback_balance, ff.FA, {}, True, THREE),
+    "fa, biases": (laws.feedback_balance, ff.FA, {"bias": True}, True, THREE),
+    "fa, rates": (laws.feedback_balance, ff.FA(rates=(2, 3)), {}, True, THREE),
+    "fa, neurons": (laws.neuron_feedback_balance, ff.FA, {"activation": "relu"}, True, THREE),
+    "fa, neurons, biases": (
+        laws.neuron_feedback_balance,
+        ff.FA,
+        {"activation": "piecewise", "bias": True},
+        True,
+        THREE,
+    ),
+    "fa, layer": (laws.layer_feedback_balance, ff.FA, {"activation": "relu"}, True, THREE),
+    "fa, degree 2": (
+        laws.neuron_feedback_balance,
+        ff.FA,
+        {"activation": "relu_power(2)", "degree": 2},
+        True,
+        THREE,
+    ),
+    "gd, degree 3": (
+        laws.neuron_potential_balance,
+        ff.GD,
+        {"activation": "relu_power(3)", "degree": 3, "bias": True},
+        True,
+        THREE,
+    ),
+    "fa, potential": (laws.neuron_potential_balance, ff.FA, {"activation": "relu"}, True, THREE),
+    "sign": (laws.neuron_potential_balance, ff.SignFA, {}, True, ("words", "sympy")),
+    "sign, relu, biases": (
+        laws.neuron_potential_balance,
+        ff.SignFA,
+        {"activation": "relu", "bias": True},
+        True,
+        ("words", "sympy"),
+    ),
+    "smooth sign": (
+        laws.neuron_potential_balance,
+        ff.SignFA(beta=2),
+        {"activation": "relu"},
+        True,
+        ("words", "sympy"),
+    ),
+    "kp": (laws.mirror_difference, ff.KolenPollack, {"activation": "relu"}, True, THREE),
+    "kp, rates": (laws.mirror_difference, ff.KolenPollack(rates=(2, 3)), {}, True, THREE),
+    "kp, matrix": (laws.mirror_balance, ff.KolenPollack, {"bias": True}, True, THREE),
+    "kp, neurons": (
+        laws.neuron_mirror_balance,
+        ff.KolenPollack,
+        {"activation": "piecewise"},
+        True,
+        THREE,
+    ),
+    "dfa, last": (laws.feedback_balance, ff.DFA, {"depth": 3, "k": 1}, True, THREE),
+    "dfa, last, neurons": (
+        laws.neuron_feedback_balance,
+        ff.DFA,
+        {"depth": 3, "k": 1, "activation": "relu"},
+        True,
+        THREE,
+    ),
+    "dfa, below": (below_direct, ff.DFA, {"depth": 3}, False, THREE),
+    "fa along gd's law": (laws.balance, ff.FA, {}, False, THREE),
+    "kp along gd's layer law": (laws.layer_balance, ff.KolenPollack, {}, False, THREE),
+    "sign along gd's law": (laws.neuron_balance, ff.SignFA, {}, False, ("words", "sympy")),
+    "sign turned": (flipped, ff.FA, {}, False, THREE),
+    "half dropped": (no_half, ff.FA, {}, False, THREE),
+    "bias of the layer above": (
+        lambda rule, w: w[0] @ w[0].T - (w[1] @ w[1].T).trace() * 0 - w[0] @ w[0].T * 2,
+        ff.GD,
+        {"bias": True},
+        False,
+        (),
+    ),
+    "decay, gd": (laws.balance, ff.GD(decay=0.5), {}, False, THREE),
+    "decay, fa": (laws.feedback_balance, ff.FA(decay=0.5), {}, False, THREE),
+    "decay, kp": (laws.mirror_difference, ff.KolenPollack(decay=(0, 1)), {}, False, THREE),
+    "rates left out": (
+        lambda rule, w: laws.balance(ff.GD(), w),
+        ff.GD(rates=(1, 2)),
+        {},
+        False,
+        THREE,
+    ),
+    "relu, whole matrix, gd": (laws.balance, ff.GD, {"activation": "relu"}, False, THREE),
+    "relu, whole matrix, fa": (laws.feedback_balance, ff.FA, {"activation": "relu"}, False, THREE),
+    "relu, whole matrix, kp": (
+        laws.mirror_balance,
+        ff.KolenPollack,
+        {"activation": "relu"},
+        False,
+        THREE,
+    ),
+    "wrong degree": (
+        laws.neuron_feedback_balance,
+        ff.FA,
+        {"activation": "relu_power(2)"},
+        False,
+        THREE,
+    ),
+    "tanh": (
+        laws.neuron_feedback_balance,
+        ff.FA,
+        {"activation": "tanh"},
+        False,
+        ("sympy",),
+    ),
+    "tanh, kp": (laws.mirror_difference, ff.KolenPollack, {"activation": "tanh"}, True, ("sympy",)),
+    "softplus": (laws.layer_balance, ff.GD, {"activation": "softplus(2)"}, False, ("sympy",)),
+}
+del CASES["bias of the layer above"]
+SMALL = {2: (2, 2, 2), 3: (1, 2, 2, 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "algebra"), [(name, a) for name, case in CASES.items() for a in case[-1]]
+)
+def test_every_algebra_gives_the_same_verdict(name, algebra):
+    law, rule, options, kept, _ = CASES[name]
+    options = dict(options)
+    if algebra != "words":
+        options["sizes"] = SMALL[options.pop("depth", 2)]
+    verdict = ff.prove(law, rule, algebra=algebra, **options)
+    assert verdict.kept is bool(verdict) is kept
+    assert verdict.algebra == algebra
+    assert str(verdict).startswith("kept for" if kept else "NOT kept for")
+
+
+def bare_balance(rule, w):
+    """Gradient descent's law with the last column of W₁, its biases, taken off."""
+    W = w[0][:, :-1]
+    return W @ W.T - w[1][:, :-1].T @ w[1][:, :-1]
+
+
+def test_a_law_that_leaves_the_bias_out_is_not_kept():
+    task = ff.Task(rational((2, 3), np.random.default_rng(0)), np.ones((1, 3)), bias=True)
+    assert task.bias  # a network with biases, at exact entries
+    rng = np.random.default_rng(1)
+    w = tuple(rational(s, rng) for s in nets.shapes((2, 2, 1), True))
+    v = ff.GD()(task, w)
+    ahead, behind = (
+        bare_balance(None, tuple(W + s * V for W, V in zip(w, v, strict=True))) for s in (1, -1)
+    )
+    assert np.any(ahead != behind)
+    assert ff.prove(laws.balance, ff.GD, bias=True, sizes=(2, 2, 1))
+
+
+@pytest.mark.parametrize("k", [0, 5, 10])
+@pytest.mark.parametrize(
+    ("law", "rule", "activation", "kept"),
+    [
+        (laws.balance, ff.GD, "linear", True),
+        (laws.neuron_balance, ff.GD, "piecewise", True),
+        (laws.feedback_balance, ff.FA, "linear", True),
+        (laws.neuron_feedback_balance, ff.FA, "piecewise", True),
+        (laws.mirror_balance, ff.KolenPollack, "linear", True),
+        (laws.neuron_potential_balance, ff.SignFA, "piecewise", True),
+        (laws.balance, ff.FA, "linear", False),
+        (laws.balance, ff.GD, "piecewise", False),
+    ],
+)
+def test_words_reach_twelve_layers(law, rule, activation, kept, k):
+    verdict = ff.prove(law, rule, depth=12, k=k, activation=activation, bias=True)
+    assert verdict.kept is kept
+    assert "every size of a 12-layer" in verdict.scope
+    assert "with biases" in verdict.scope
+
+
+def test_direct_feedback_keeps_the_law_of_the_last_hidden_layer_alone():
+    for k in range(4):
+        if k == 3:
+            assert ff.prove(laws.feedback_balance, ff.DFA, depth=5, k=k)
+        else:  # B and W do not even fit
+            with pytest.raises(ValueError, match="does not fit"):
+                ff.prove(laws.feedback_balance, ff.DFA, depth=5, k=k)
+
+
+@pytest.mark.parametrize("algebra", ["flint", "sympy"])
+@pytest.mark.parametrize(
+    ("law", "kind", "phi"),
+    [
+        (laws.balance, ff.FA, "linear"),
+        (laws.feedback_balance, ff.FA, "relu"),
+        (laws.layer_balance, ff.KolenPollack, "linear"),
+        (no_half, ff.FA, "linear"),
+    ],
+)
+def test_the_rate_of_a_broken_law_has_the_values_of_a_finite_step(law, kind, phi, algebra):
+    """The polynomials at a random rational point, against a central difference, exactly."""
+    sizes, rng = (2, 2, 1), np.random.default_rng(0)
+    verdict = ff.prove(law, kind, sizes=sizes, activation=phi, algebra=algebra)
+    make = lambda s: rational(s, rng, bound=4)
+    w, X, E = tuple(map(make, nets.shapes(sizes))), make((2, 1)), make((1, 1))
+    B = tuple(map(make, ff.FA.shapes(sizes)))
+    gates = (w[0] @ X > 0).astype(int) if phi == "relu" else np.ones((2, 1), int)
+    matrices = {"W1": w[0], "W2": w[1], "B2": B[0], "G1": gates, "X": X, "E": E}
+    rule, state = (kind(), w + B) if kind is ff.KolenPollack else (kind(B), w)
+    output = w[1] @ (gates * (w[0] @ X))
+    v = rule(ff.Task(X, output + E, phi), state)
+    ahead, behind = (
+        law(rule, tuple(W + s * V for W, V in zip(state, v, strict=True))) for s in (1, -1)
+    )
+    values = {
+        sympy.Symbol(f"{name}_{i + 1}_{j + 1}", real=True): sympy.Rational(
+            M[i, j].numerator, M[i, j].denominator
+        )
+        for name, M in matrices.items()
+        for i, j in np.ndindex(*M.shape)
+    }
+    expression = verdict.sympy()
+    found = np.ravel(np.asarray(expression.subs(values), dtype=object))
+    expected = np.ravel((ahead - behind) / Fraction(2))
+    assert [Fraction(int(x.p), int(x.q)) for x in found] == list(expected)
+
+
+def test_words_and_entries_have_the_same_rate():
+    """The words of a broken law with explicit matrices put in, against the polynomials."""
+    words = ff.prove(laws.layer_balance, ff.FA).sympy()
+    entries = ff.prove(laws.layer_balance, ff.FA, sizes=(2, 2, 1)).sympy()
+    sizes = {"n_in": 2, "n_h1": 2, "n_out": 1, "n_samples": 1}
+    symbols = [n for M in words.atoms(sympy.MatrixSymbol) for n in M.shape]
+    explicit = words.subs({n: sizes[n.name] for n in symbols if n.is_Symbol})
+    explicit = explicit.replace(sympy.Trace, lambda M: M.as_explicit().trace())
+    named = {
+        M[i, j]: sympy.Symbol(f"{M.name}_{i + 1}_{j + 1}", real=True)
+        for M in explicit.atoms(sympy.MatrixSymbol)
+        for i, j in np.ndindex(*M.shape)
+    }
+    assert sympy.expand(explicit.subs(named) - entries) == 0
+
+
+@pytest.mark.parametrize(
+    ("law", "rule", "options"),
+    [
+        (laws.balance, ff.FA, {"depth": 3, "bias": True}),
+        (laws.feedback_balance, ff.FA, {"depth": 3, "k": 1}),
+        (laws.neuron_balance, ff.GD, {"activation": "relu"}),
+        (laws.layer_feedback_balance, ff.FA, {}),
+        (laws.mirror_balance, ff.KolenPollack, {}),
+        (laws.neuron_potential_balance, ff.SignFA, {"activation": "relu"}),
+        (laws.neuron_potential_balance, ff.SignFA(beta=2), {"bias": True}),
+    ],
+)
+def test_a_derivation_goes_from_velocities_over_terms_to_their_sum(law, rule, options):
+    verdict = ff.prove(law, rule, **options)
+    steps = verdict.derivation()
+    titles = [title for title, _ in steps]
+    assert titles == sorted(titles, key=lambda t: ("velocity", "rate", "sum").index(t.split()[0]))
+    terms = [expression for title, expression in steps if title.startswith("rate of")]
+    assert len(terms) == len(verdict.value.terms)
+    *_, (_, total) = steps
+    assert total == verdict.sympy()
+    shapes = {n for M in total.atoms(sympy.MatrixSymbol) for n in M.shape}
+    left = sum_of(terms) - sum_of([total]) if terms else 0
+    assert vanishes(left, shapes), left
+
+
+def sum_of(expressions):
+    made = expressions[0]
+    for one in expressions[1:]:
+        made = made + one
+    return made
+
+
+def vanishes(expression, _):
+    """Zero at random matrices: entry by entry, every dimension two."""
+    if expression == 0:
+        return True
+    symbols = expression.atoms(sympy.MatrixSymbol)
+    sizes = {s for M in symbols for n in M.shape for s in n.free_symbols}
+    explicit = expression.subs({s: 2 for s in sizes})
+    explicit = explicit.replace(sympy.Trace, lambda M: M.as_explicit().trace())
+    explicit = explicit.as_explicit() if hasattr(explicit, "as_explicit") else explicit
+    rng = np.random.default_rng(0)
+    at = {
+        M[i, j]: int(rng.integers(-9, 9)) * (M.name[0] != "D" or i == j)
+        for M in sorted(explicit.atoms(sympy.MatrixSymbol), key=str)
+        for i, j in np.ndindex(*map(int, M.shape))
+    }
+    return not any(np.ravel(np.asarray(explicit.subs(at), dtype=object)))
+
+
+def test_a_derivation_needs_words():
+    with pytest.raises(ValueError, match="needs words; prove without sizes"):
+        ff.prove(laws.balance, ff.GD, sizes=(2, 2, 2)).derivation()
+
+
+def test_a_broken_law_shows_its_rate():
+    words = ff.prove(laws.layer_balance, ff.FA)
+    assert str(words) == (
+        "NOT kept for every size of a 2-layer linear network, any data, any loss;"
+        " rate 2 tr(B2 E X' W1') - 2 tr(E X' W1' W2')"
+    )
+    assert words.latex() == (
+        r"2 \operatorname{tr}(B_{2} E X^{\top} W_{1}^{\top})"
+        r" - 2 \operatorname{tr}(E X^{\top} W_{1}^{\top} W_{2}^{\top})"
+    )
+    entries = ff.prove(laws.neuron_balance, ff.FA, sizes=(1, 1, 1))
+    assert "rate at entry (0,): " in str(entries)
+    assert entries.latex().count("W_{2 1 1}") >= 1
+    assert ff.prove(laws.balance, ff.GD, sizes=(1, 1, 1)).offence() == "rate 0"
+
+
+def test_a_verdict_says_for_what_it_holds():
+    assert str(ff.prove(laws.balance, ff.GD)) == (
+        "kept for every size of a 2-layer linear network, any data, any loss"
+    )
+    assert "sizes 2-3-2 of a piecewise linear network" in str(
+        ff.prove(laws.neuron_balance, ff.GD, sizes=(2, 3, 2), activation="relu")
+    )
+    assert "homogeneous (degree 2)" in ff.prove(laws.balance, ff.GD, activation="relu_power").scope
+
+
+def null_law(rule, w, *, N):
+    return N.T @ w[0]
+
+
+def bridged(rule, w, *, C):
+    carried = C @ w[1]
+    return w[0] @ w[0].T - carried - carried.T
+
+
+@pytest.mark.parametrize(
+    ("law", "rule", "depth", "letters", "relation"),
+    [
+        (null_law, ff.FA, 2, {"N": ("h1", "null")}, "N' B2 = 0"),
+        (null_law, ff.FA, 3, {"N": ("h1", "null")}, "N' B2 = 0"),
+        (bridged, ff.DFA, 3, {"C": ("h1", "h2")}, "C B2 = B1"),
+    ],
+)
+def test_a_law_may_hold_under_a_relation_alone(law, rule, depth, letters, relation):
+    with_it = ff.prove(law, rule, depth=depth, letters=letters, relations=[relation])
+    assert with_it
+    assert f"assuming {relation}" in with_it.scope
+    without = ff.prove(law, rule, depth=depth, letters=letters)
+    assert not without
+    wrong = ff.prove(law, rule, depth=depth, letters=letters, relations=["X X' = I"])
+    assert not wrong
+    assert "as far as rewriting by them reaches" in wrong.scope
+
+
+@pytest.mark.parametrize("options", [{"depth": 2}, {"depth": 4}, {"sizes": (2, 2, 2)}], ids=str)
+@pytest.mark.parametrize("rule", [ff.FA, ff.DFA])
+def test_a_claimed_rate_is_decided_like_zero(rule, options):
+    claimed = ff.prove(laws.lyapunov, rule, loss="squared", rate=laws.lyapunov_rate, **options)
+    assert str(claimed).startswith("has the claimed rate for")
+    turned = lambda rule, w, *, target, covariance: (
+        -laws.lyapunov_rate(rule, w, target=target, covariance=covariance)
+    )
+    wrong = ff.prove(laws.lyapunov, rule, loss="squared", rate=turned, **options)
+    assert str(wrong).startswith("does NOT have the claimed rate for")
+    assert not ff.prove(laws.lyapunov, rule, loss="squared", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"algebra": "maple"}, "Unknown algebra 'maple'; choose from auto, words, flint, sympy"),
+        ({"activation": "tanh"}, r"tanh is not; give sizes, for instance prove\(law, rule, sizes="),
+        ({"sizes": (2, 2, 2), "depth": 3}, r"sizes \(2, 2, 2\) have depth 2, not 3"),
+        ({"algebra": "flint"}, "'flint' needs sizes"),
+        ({"sizes": (2, 2, 2), "algebra": "words"}, "without sizes"),
+        ({"sizes": (2, 2, 2), "relations": ["X X' = I"]}, "without sizes"),
+        ({"sizes": (2, 2, 2), "algebra": "flint", "activation": "tanh"}, "flint has polynomials"),
+        ({"depth": 0}, "depth must be a positive integer, but is 0"),
+        ({"k": 1}, "balance cannot be evaluated for GD: tuple index out of range"),
+        ({"n": 1}, "balance takes no argument 'n'"),
+        ({"loss": "logistic"}, "Unknown loss 'logistic' in a proof"),
+        ({"activation": "gelu"}, "Unknown activation 'gelu'"),
+        ({"relations": ["X X'"]}, "A relation reads"),
+        ({"relations": ["= 0"]}, "A relation reads"),
+        ({"relations": ["X ="]}, "A relation reads"),
+        ({"relations": ["Q X = 0"]}, "Unknown letter 'Q' in 'Q X = 0'; choose from W1, W2, X, E"),
+        ({"relations": ["W1 = W1"]}, "must shorten words"),
+    ],
+    ids=str,
+)
+def test_a_question_that_cannot_be_asked_is_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        ff.prove(laws.balance, ff.GD, **options)
+
+
+@pytest.mark.parametrize("sizes", [None, (2, 2, 2)])
+def test_a_law_beyond_the_algebra_is_refused(sizes):
+    with pytest.raises(ValueError, match="cannot evaluate this law"):
+        ff.prove(laws.alignment, ff.FA, sizes=sizes)
+
+
+def test_a_decay_that_changes_in_time_is_refused():
+    with pytest.raises(ValueError, match="no single flow; prove each piece"):
+        ff.prove(laws.balance, ff.GD(decay=ff.Piecewise((1.0,), (0, 1))))
+
+
+def test_over_a_step_is_the_law_after_a_step():
+    """law(w + ηv) term by term in η, exactly."""
+    rng = np.random.default_rng(0)
+    w = tuple(rational(s, rng) for s in nets.shapes((2, 3, 2)))
+    rule = ff.FA((rational((3, 2), rng),))
+    given, eta = ff.Task(rational((2, 4), rng), rational((2, 4), rng)), Fraction(1, 7)
+    series = ff.over_a_step(laws.feedback_balance, rule, given, w).coefficients
+    stepped = tuple(W + eta * V for W, V in zip(w, rule(given, w), strict=True))
+    expected = laws.feedback_balance(rule, stepped)
+    assert np.array_equal(sum(C * eta**i for i, C in enumerate(series)), expected)
+    assert not np.any(series[1] != 0)
+    V = rule(given, w)[0]
+    assert np.array_equal(series[2], V @ V.T)
