@@ -129,7 +129,8 @@ def lyapunov_rate(rule, w, *, target, covariance):
 def alignment(rule, w, k=0):
     """Cosine of the angle between the feedback and Wᵀ of the layer above k, as Frobenius vectors.
 
-    Raises ValueError for a feedback of another shape, such as DFA's below the last hidden layer.
+    nan where the weights are zero and have no direction.  Raises ValueError for a feedback of
+    another shape, such as DFA's below the last hidden layer.
     """
     feedback, above = feedback_of(rule, w, k), outgoing(rule.weights(w), k)
     if feedback.shape != above.T.shape:
@@ -170,4 +171,5 @@ def representations(rule, w, *, task, k=0):
 
 
 def _cosine(a, b):
-    return np.sum(a * b) / (np.linalg.norm(a) * np.linalg.norm(b))
+    size = np.linalg.norm(a) * np.linalg.norm(b)
+    return np.sum(a * b) / size if size else np.nan

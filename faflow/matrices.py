@@ -6,7 +6,6 @@ gives them, so one definition of a rule is run, proved and expanded without bein
 """
 
 from fractions import Fraction
-from itertools import pairwise
 from numbers import Rational
 from typing import NamedTuple
 
@@ -404,7 +403,7 @@ def _commuted(word):
             out[i - 1], out[i] = out[i], out[i - 1]
             i -= 1
     return tuple(
-        item for before, item in pairwise([None, *out]) if not (item[0].mask and before == item)
+        item for i, item in enumerate(out) if not (item[0].mask and out[i - 1 : i] == [item])
     )
 
 

@@ -5,7 +5,7 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from .verify import body
+from .verify import body, brief, shown
 
 
 def write_report(folder, claims, broken, seconds):
@@ -25,7 +25,8 @@ def write_report(folder, claims, broken, seconds):
         loader=jinja2.PackageLoader("faflow"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     pages.filters["body"] = body
-    pages.filters["shown"] = _shown
+    pages.filters["shown"] = shown
+    pages.filters["brief"] = brief
     pages.globals |= {
         "version": __version__,
         "when": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -51,7 +52,3 @@ def _drawn(folder, name, trial):
         figure.savefig(folder / path, dpi=144, bbox_inches="tight")
         made.append((path, caption))
     return made
-
-
-def _shown(value):
-    return value if isinstance(value, str) else f"{value:.4g}"

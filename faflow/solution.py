@@ -140,7 +140,7 @@ class Solution:
         axes |= {
             f"B{k + 2}": ("t", layers[k + 1], layers[k + 2]) for k in range(len(self.final) - depth)
         }
-        data = dict(zip(axes, zip(axes.values(), self.w, strict=False), strict=False))
+        data: dict = dict(zip(axes, zip(axes.values(), self.w, strict=False), strict=False))
         for name, values in self.observed.items():
             data[name] = (("t", *(f"{name}_{i}" for i in range(values.ndim - 1))), values)
         about = {"rule": type(self.rule).__name__, "phi": str(_phi_name(self.task.phi))}

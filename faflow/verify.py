@@ -10,7 +10,7 @@ import inspect
 import json
 import re
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +49,15 @@ class Check:
         self.control = control
         self.evidence, self.figures = [], []
 
-    def proved(self, verdict):
+    def proved(self, verdict, on=""):
         """The law is kept, by exact algebra; in a control it is not."""
         if not isinstance(verdict, Verdict):
             raise TypeError(f"check.proved takes what prove returns, not {verdict!r:.60}.")
-        kind = "every size" if verdict.algebra == "words" else "these sizes"
-        kind = f"proved for {kind}" if kind == "every size" else f"proved at {kind}"
+        words = verdict.algebra == "words"
+        kind = "proved for every size" if words else "proved at these sizes"
         shown = "rate 0" if verdict.kept else verdict.offence()
         self._add(
-            verdict.scope, kind, shown, "rate 0", "rate not 0", verdict.kept, not verdict.kept
+            verdict.scope, kind, shown, "rate 0", "rate not 0", verdict.kept, not verdict.kept, on
         )
 
     def equal(self, name, value, expected, *, tol, fall=None, on=""):
@@ -114,7 +114,7 @@ class Check:
         wrong = [e for e in self.evidence if not good(e)]
         if wrong:
             need = "margin" if self.control else "needed"
-            lines = [f"{e.name}: {_shown(e.value)}, needed {getattr(e, need)}" for e in wrong]
+            lines = [f"{e.name}: {shown(e.value)}, needed {getattr(e, need)}" for e in wrong]
             start = "The control does not fall" if self.control else "The claim does not stand"
             raise AssertionError(f"{start}: " + "; ".join(lines))
 
@@ -126,7 +126,7 @@ def _number(name, value, reduce):
     return float(reduce(value))
 
 
-def _shown(value):
+def shown(value):
     return value if isinstance(value, str) else f"{value:.4g}"
 
 
@@ -179,18 +179,18 @@ class Claim:
         return ", ".join(kind for kind in kinds if kind in seen)
 
     @property
+    def brief(self):
+        """The evidence in short: all proofs as one line, then each measurement."""
+        return brief(self.trial.evidence)
+
+    @property
     def seconds(self):
         return self.trial.seconds + sum(c.seconds for c in self.controls)
 
     def as_dict(self):
-        plain = lambda trial: (
-            {name: value for name, value in asdict(trial).items() if name != "figures"}
-            | {"figures": [caption for _, caption in trial.figures]}
-        )
-        bare = lambda trial: plain(_without_figures(trial))
         return {
-            "claim": bare(self.trial),
-            "controls": [bare(c) for c in self.controls],
+            "claim": _plain_trial(self.trial),
+            "controls": [_plain_trial(c) for c in self.controls],
             "source": self.source,
             "class": self.kind,
             "evidence": self.known,
@@ -200,8 +200,21 @@ class Claim:
         }
 
 
-def _without_figures(trial):
-    return Trial(**{**vars(trial), "figures": [(None, caption) for _, caption in trial.figures]})
+def brief(evidence):
+    """Lines of (needed, seen): what was measured, and all proofs as one."""
+    proofs = [e for e in evidence if e.kind != "measured"]
+    wrong = [e for e in proofs if not e.stands]
+    lines = [(e.needed, shown(e.value)) for e in evidence if e.kind == "measured"]
+    if wrong:
+        lines.append(("rate 0", f"rate not 0 in {len(wrong)} of {len(proofs)} proofs"))
+    elif proofs:
+        lines.insert(0, ("rate 0", f"in {len(proofs)} proof{'s' * (len(proofs) > 1)}"))
+    return lines
+
+
+def _plain_trial(trial):
+    captions = [caption for _, caption in trial.figures]
+    return asdict(replace(trial, figures=[])) | {"figures": captions}
 
 
 def _tagged(text, tag):
@@ -224,8 +237,16 @@ class Collector:
 
     def pytest_collection_modifyitems(self, config, items):
         if self.select:
-            wanted = re.sub("^(claim|control)_", "", self.select)
-            items[:] = [item for item in items if wanted in item.name]
+            wanted = re.sub("^claim_", "", self.select)
+            bases = {}
+            for item in items:
+                if item.name.startswith("claim_"):
+                    bases.setdefault(item.path, set()).add(_base(item.name))
+            items[:] = [
+                item
+                for item in items
+                if wanted in (owner(item.name, bases.get(item.path, ())) or "")
+            ]
         self.total = len(items)
 
     def pytest_collectreport(self, report):
@@ -240,7 +261,7 @@ class Collector:
             item.nodeid,
             Trial(
                 name=item.name,
-                file=item.path.name,
+                file=item.nodeid.partition("::")[0],
                 line=item.location[1] + 1,
                 control=item.name.startswith("control_"),
                 statement=inspect.getdoc(function) or "",
@@ -265,28 +286,37 @@ def _last_line(text):
     return [line for line in text.splitlines() if line.strip()][-1].strip()
 
 
+def _base(name):
+    """The name without claim_ or control_, and without parameters."""
+    return name.partition("[")[0].split("_", 1)[1]
+
+
+def owner(name, bases):
+    """The name of the claim, of those in `bases`, that this claim or control belongs to, if any."""
+    if name.startswith("claim_"):
+        return _base(name)
+    fits = [base for base in bases if _base(name).startswith(base + "_")]
+    return max(fits, key=len, default=None)
+
+
 def claims_of(trials):
     """Every claim with its controls; those that do not fit together are problems of their own."""
     claims = [t for t in trials if not t.control]
     controls = [t for t in trials if t.control]
-    base = lambda trial: trial.name.partition("[")[0].split("_", 1)[1]
-    owner = {}
-    for control in controls:
-        fits = [
-            c for c in claims if c.file == control.file and base(control).startswith(base(c) + "_")
-        ]
-        longest = max(fits, key=lambda c: len(base(c)), default=None)
-        owner[id(control)] = base(longest) if longest else None
+    bases = {}
+    for claim in claims:
+        bases.setdefault(claim.file, set()).add(_base(claim.name))
+    of = lambda control: owner(control.name, bases.get(control.file, ()))
     made = []
     for claim in claims:
-        own = [c for c in controls if c.file == claim.file and owner[id(c)] == base(claim)]
+        own = [c for c in controls if c.file == claim.file and of(c) == _base(claim.name)]
         problems = [] if claim.passed else [claim.problem or "It did not run."]
         if not own:
             problems.append("It has no control, so nothing shows that the check can fail.")
         problems += [f"{c.name}: {c.problem or 'it did not run'}" for c in own if not c.passed]
         made.append(Claim(claim, own, problems))
     for control in controls:
-        if owner[id(control)] is None:
+        if of(control) is None:
             made.append(Claim(control, [], [f"{control.name} belongs to no claim of its file."]))
     return made
 

@@ -182,7 +182,8 @@ def flow_law(check, kind=ff.FA, phi="linear"):
     check.at_most("relative drift of the matrix law", drift, 1e-6, fall=1e-2, on="200 digits")
     fig = Figure(figsize=(5.5, 3.6), layout="constrained")
     ax = fig.subplots()
-    ax.semilogy(sol.ts, drift + 1e-17, color="C0" if phi == "linear" else "C3", label=phi)
+    good = kind is ff.FA and phi == "linear"
+    ax.semilogy(sol.ts, drift + 1e-17, color="C0" if good else "C3", label=phi)
     ax.axhline(1e-6, color="0.4", lw=1, label="bound")
     ax.set(xlabel="time (1/learning rate of the mean loss)", ylabel="relative drift of the law")
     ax.legend(fontsize=8)

@@ -124,7 +124,8 @@ def theorem_1(check, kind=ff.FA, phi="relu", decay=0, prove=True):
         for depth in (2, 3, 4, 5, 6):
             for k in range(depth - 1):
                 rule = kind(decay=decay)
-                check.proved(ff.prove(law, rule, depth=depth, k=k, activation=phi))
+                verdict = ff.prove(law, rule, depth=depth, k=k, activation=phi)
+                check.proved(verdict, on=f"hidden layer {k + 1}")
     rates = []
     for seed in range(10):
         for loss in ("squared", "logistic", "exponential"):
@@ -255,7 +256,7 @@ def claim_neuron_law(check):
         for depth in (2, 3, 4, 5, 6):
             for k in range(depth - 1):
                 verdict = ff.prove(law, ff.FA, depth=depth, k=k, activation="piecewise", bias=bias)
-                check.proved(verdict)
+                check.proved(verdict, on=f"hidden layer {k + 1}")
     for sizes in ((3, 4, 2), (2, 3, 3, 2)):
         for k in range(len(sizes) - 2):
             check.proved(
@@ -293,7 +294,8 @@ def matrix_law(check, kind=ff.FA, phi="linear", law=laws.feedback_balance):
     for bias in (False, True):
         for depth in (2, 3, 5, 8):
             for k in range(depth - 1):
-                check.proved(ff.prove(law, kind, depth=depth, k=k, activation=phi, bias=bias))
+                verdict = ff.prove(law, kind, depth=depth, k=k, activation=phi, bias=bias)
+                check.proved(verdict, on=f"hidden layer {k + 1}")
     drifts = []
     for seed in range(3):
         task, w = problem(seed, phi=phi)
@@ -361,9 +363,10 @@ def discrete_drift(check, kind=ff.FA, phi="relu", batches=4):
     fig = Figure(figsize=(5.5, 3.6), layout="constrained")
     ax = fig.subplots()
     ts, drift, predicted = drifts[0]
-    ax.plot(ts, drift[:, :3], color="C0" if kind is ff.FA and phi == "relu" else "C3")
+    color = "C0" if kind is ff.FA and phi == "relu" else "C3"
+    ax.plot(ts, drift[:, :3], color=color)
     ax.plot(ts, predicted[:, :3], "k:", lw=1)
-    ax.plot([], [], color="C0", label="drift of the law, three neurons")
+    ax.plot([], [], color=color, label="drift of the law, three neurons")
     ax.plot([], [], "k:", label="½ Σ |step of the neuron's weights|²")
     ax.set(xlabel="time (step size × number of steps)", ylabel="law - its start", title=phi)
     ax.legend(fontsize=8)

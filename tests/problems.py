@@ -4,6 +4,7 @@ for an answer."""
 import numpy as np
 import scipy.linalg
 import scipy.optimize
+import sympy
 
 import faflow as ff
 
@@ -110,6 +111,14 @@ def factorisation(seed=0, n=4, m=5, r=3):
         return P @ np.diag(modes) @ Rt, Y @ Rt.T @ np.diag(modes**2 / (2 * d)) @ P.T
 
     return ff.FA((C,)), ff.Task.factorisation(Y), (np.zeros((r, m)), np.zeros((n, r))), state
+
+
+def with_sizes(expression, sizes):
+    """A SymPy matrix expression with numbers for its dimensions, traces and matrices explicit."""
+    dimensions = {s: sizes[s.name] for s in expression.atoms(sympy.Symbol) if s.name in sizes}
+    made = expression.subs(dimensions)
+    made = made.replace(sympy.Trace, lambda M: M.as_explicit().trace())
+    return made.as_explicit() if hasattr(made, "as_explicit") else made
 
 
 class Square(ff.Rule):

@@ -203,7 +203,9 @@ def test_alignment_leaves_the_biases_out():
 def test_direct_feedback_has_no_angle_with_weights_of_another_shape():
     rule, _, w = problem(ff.DFA)
     assert -1 <= laws.alignment(rule, w, k=1) <= 1
-    with pytest.raises(ValueError, match=r"DFA feeds layer 0 through a \(4, 2\) matrix .*\(4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"DFA feeds layer 0 through a \(4, 2\) matrix, .*\(4, 3\)"
+    ):
         laws.alignment(rule, w, k=0)
 
 

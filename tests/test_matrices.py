@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import sympy
+from problems import with_sizes
 
 import faflow as ff
 from faflow.matrices import Alphabet, Series, Words, columns, exact, rational, with_ones
@@ -135,13 +136,8 @@ def test_sympy_has_the_same_value_as_the_words(form):
     W, B, V, D, a = (made[name] for name in "WBVDa")
     words = W @ W.T / 2 - 3 * D @ B @ V + a @ a.T @ D
     words = words if form == "matrix" else getattr(words, form)()
-    spaces = {f"n_{space}": n for space, n in DIMENSIONS.items()}
-    expression = words.sympy()
-    shapes = [n for M in expression.atoms(sympy.MatrixSymbol) for n in M.shape]
-    explicit = expression.subs({n: spaces[n.name] for n in shapes if n.is_Symbol})
+    explicit = with_sizes(words.sympy(), {f"n_{space}": n for space, n in DIMENSIONS.items()})
     symbols = explicit.atoms(sympy.MatrixSymbol)
-    explicit = explicit.replace(sympy.Trace, lambda M: M.as_explicit().trace())
-    explicit = explicit if form == "trace" else explicit.as_explicit()
     found = explicit.subs(
         {M[ij]: values[M.name][ij] for M in symbols for ij in np.ndindex(M.shape)}
     )

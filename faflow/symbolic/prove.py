@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..matrices import Series, Words
+from ..matrices import Series, Words, entries
 from ..nets import replaced
 from ..rules import RULES
 from .problems import every_size, given_sizes, phi_and_scope
@@ -271,13 +271,20 @@ def _by_entries(question, sizes, samples, algebra):
         except (TypeError, AttributeError) as problem:
             if name == tries[-1]:
                 raise ValueError(f"{name} cannot evaluate this law: {problem}") from problem
-    rate, value = np.asarray(rate, dtype=object), np.asarray(value, dtype=object)
+    rate, value = _array(rate), _array(value)
     if name == "sympy":
-        rate = np.asarray(np.frompyfunc(_settled, 1, 1)(rate), dtype=object)
+        rate = _array(np.frompyfunc(_settled, 1, 1)(rate))
     zero = all(entry == 0 for entry in rate.ravel())
     scope = f"sizes {'-'.join(map(str, sizes))} of a {question.network}"
     scope += f", any {_data(rule, samples)}, {question.losses}"
     return Verdict(zero, scope, rate, name, question.rate is not None, value)
+
+
+def _array(value):
+    """An object array; a polynomial alone is one entry, though NumPy would list its terms."""
+    if isinstance(value, np.ndarray):
+        return value
+    return entries((), lambda: value)
 
 
 def _data(rule, samples):

@@ -1,0 +1,495 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.integrate
+from problems import (
+    RULES,
+    SIZES,
+    ending,
+    factorisation,
+    one_layer,
+    problem,
+    scalar_decay,
+    sliding,
+    solvers,
+    start,
+    task,
+)
+
+import faflow as ff
+from faflow import laws
+from faflow.flow.events import find_slide
+
+SOLVERS = solvers(pytest)
+ENGINES = ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)]
+
+
+def allowed(sol, values, factor):
+    """factor · (rtol · scale + atol) of a solution, scale being the values' size, at least 1."""
+    scale = max(1.0, np.abs(values).max())
+    return factor * (sol.made["rtol"] * scale + sol.made["atol"])
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_one_layer_linear_flow_is_a_matrix_exponential(solver, factor=10):
+    given, w0, exact = one_layer()
+    sol = ff.integrate(ff.GD(), given, w0, np.linspace(0, 3, 7), solver=solver)
+    expected = np.array([exact(t) for t in sol.ts])
+    assert np.abs(sol.w[0] - expected).max() < allowed(sol, expected, factor)
+
+
+@pytest.mark.parametrize("solver", ["dop853", pytest.param("dopri8", marks=pytest.mark.jax)])
+def test_matrix_factorisation_by_fa_from_zero_has_its_closed_form(solver, factor=100):
+    rule, given, w0, exact = factorisation()
+    sol = ff.integrate(rule, given, w0, [0, 0.3, 1, 4], solver=solver)
+    for k in (1, 2, 3):
+        W, Z = exact(sol.ts[k])
+        assert np.abs(sol.w[0][k] - W).max() < allowed(sol, W, factor)
+        assert np.abs(sol.w[1][k] - Z).max() < allowed(sol, Z, factor)
+
+
+def test_fastar_keeps_its_gram_matrix_and_its_fit(factor=100):
+    rng = np.random.default_rng(0)
+    Y, C, W = (rng.standard_normal(s) for s in [(4, 5), (3, 4), (3, 5)])
+    sol = ff.integrate(ff.FAStar((C,)), ff.Task.factorisation(Y), (W, np.ones((4, 3))), [0, 1, 5])
+    gram = np.array([V @ V.T for V in sol.w[0]])
+    assert np.abs(gram - gram[0]).max() < allowed(sol, gram, factor)
+    for V, Z in zip(*sol.w, strict=True):
+        fit = np.linalg.lstsq(V.T, Y.T, rcond=None)[0].T
+        assert np.abs(Z - fit).max() < allowed(sol, fit, factor)
+
+
+def hand_field(rule, given, w0):
+    """The velocity as a function of a flat vector, without the library's engines."""
+    cuts = np.cumsum([W.size for W in w0])[:-1]
+    shape = lambda y: tuple(p.reshape(W.shape) for p, W in zip(np.split(y, cuts), w0, strict=True))
+    return lambda t, y: np.concatenate([V.ravel() for V in rule(given, shape(y))])
+
+
+DIFFERENT = [
+    (ff.GD, "tanh", "squared", False, {}),
+    (ff.GD, "erf", "logistic", True, {"rates": (1.0, 0.5, 2.0)}),
+    (ff.FA, "sigmoid", "cross_entropy", True, {"decay": 0.1}),
+    (ff.FA, "softplus(2)", "exponential", False, {"decay": (0.1, 0, 0.3)}),
+    (ff.DFA, "tanh", "logistic", True, {"decay": ff.Piecewise((0.3, 0.7), (0.0, 1.0, 0.2))}),
+    (ff.DFA, ("tanh", "erf"), "squared", False, {"rates": (1, 2, 1)}),
+    (ff.SignFA, "tanh", "squared", True, {"beta": 1.5, "decay": 0.2}),
+    (ff.SignFA, "linear", "cross_entropy", False, {"beta": 3}),
+    (
+        ff.KolenPollack,
+        "tanh",
+        "cross_entropy",
+        True,
+        {"decay": (0.1, ff.Piecewise((0.5,), (0, 1)), 0)},
+    ),
+    (ff.KolenPollack, "relu_power(3)", "squared", False, {}),
+]
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize(("kind", "phi", "loss", "bias", "options"), DIFFERENT)
+def test_scipy_and_diffrax_agree(kind, phi, loss, bias, options):
+    rule, given, w0 = problem(kind, phi, loss, bias=bias, seed=9, **options)
+    ts = [0, 0.4, 1.0]
+    one = ff.integrate(rule, given, w0, ts, solver="dop853", rtol=1e-11)
+    two = ff.integrate(rule, given, w0, ts, solver="dopri8", rtol=1e-11)
+    for A, B in zip(one.w, two.w, strict=True):
+        assert np.abs(A - B).max() < 1e-8  # a thousand times the tolerance asked
+        assert np.abs(A[-1] - A[0]).max() > 1e-3  # the flow moves
+
+
+@pytest.mark.jax
+def test_fastar_is_the_same_in_both_engines():
+    rng = np.random.default_rng(0)
+    Y, C, W = (rng.standard_normal(s) for s in [(4, 5), (3, 4), (3, 5)])
+    args = ff.FAStar((C,)), ff.Task.factorisation(Y), (W, np.ones((4, 3))), [0, 1]
+    one, two = ff.integrate(*args), ff.integrate(*args, engine="diffrax")
+    assert ff.gap(one, two)[-1] < 1e-8
+
+
+@pytest.mark.parametrize(("kind", "phi", "loss", "bias", "options"), DIFFERENT)
+def test_the_flow_is_that_of_a_solver_called_directly(kind, phi, loss, bias, options):
+    """LSODA on the same velocity, started anew at the jumps of the decay."""
+    rule, given, w0 = problem(kind, phi, loss, bias=bias, seed=9, **options)
+    y, edges = np.concatenate([W.ravel() for W in w0]), [0.0, *rule.jumps(), 1.0]
+    for a, b in zip(edges, edges[1:], strict=False):
+        field = hand_field(rule.at(a), given, w0)
+        y = scipy.integrate.solve_ivp(field, (a, b), y, "LSODA", rtol=1e-11, atol=1e-12).y[:, -1]
+    sol = ff.integrate(rule, given, w0, [0, 1])
+    final = np.concatenate([W.ravel() for W in sol.final])
+    np.testing.assert_allclose(final, y, atol=1e-8)
+
+
+KEPT = [
+    (laws.balance, ff.GD, "linear", {}),
+    (laws.neuron_balance, ff.GD, "relu_power(2)", {"degree": 2}),
+    (laws.feedback_balance, ff.FA, "linear", {}),
+    (laws.neuron_feedback_balance, ff.FA, "relu_power(2)", {"degree": 2}),
+    (laws.feedback_balance, ff.DFA, "linear", {"k": 1}),
+    (laws.neuron_potential_balance, ff.SignFA, "linear", {}),
+    (laws.mirror_difference, ff.KolenPollack, "tanh", {}),
+    (laws.mirror_balance, ff.KolenPollack, "linear", {}),
+]
+
+
+@pytest.mark.parametrize("solver", ["dop853", pytest.param("tsit5", marks=pytest.mark.jax)])
+@pytest.mark.parametrize(("law", "kind", "phi", "arguments"), KEPT)
+@pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
+def test_a_law_is_kept_to_the_solver_s_tolerance(
+    law, kind, phi, arguments, bias, solver, factor=100
+):
+    options = {"beta": 2.0} if kind is ff.SignFA else {}
+    rule, given, w0 = problem(kind, phi, bias=bias, seed=1, rates=(1.0, 0.5, 2.0), **options)
+    if law is laws.neuron_balance:  # of a degree p, gradient descent keeps the potential law
+        law = laws.neuron_potential_balance
+    sol = ff.integrate(rule, given, w0, np.linspace(0, 2, 9), solver=solver)
+    values = sol.measure(law, **arguments)
+    assert np.abs(values - values[0]).max() < allowed(sol, values, factor)
+
+
+@pytest.mark.parametrize("solver", ["dop853", "rk45"])
+def test_drift_falls_with_the_tolerance(solver):
+    rule, given, w0 = problem(ff.FA, seed=1)
+    drifts = []
+    for rtol in (1e-4, 1e-6, 1e-8, 1e-10):
+        sol = ff.integrate(rule, given, w0, [0, 3], solver=solver, rtol=rtol, atol=rtol / 100)
+        values = sol.measure(laws.feedback_balance)
+        drifts.append(np.abs(values[-1] - values[0]).max())
+    assert all(b < a / 5 for a, b in zip(drifts, drifts[1:], strict=False)), drifts
+
+
+def test_layer_doubling_decay_lets_the_law_decay_exactly(factor=100):
+    """q(t) = q(0) exp(-2λt) where the layer above decays twice as fast."""
+    rule, given, w0 = problem(ff.FA, sizes=(3, 4, 2), decay=(0.2, 0.4), seed=1)
+    sol = ff.integrate(rule, given, w0, np.linspace(0, 3, 7))
+    values = sol.measure(laws.feedback_balance)
+    expected = values[0] * np.exp(-0.4 * sol.ts)[:, None, None]
+    assert np.abs(values - expected).max() < allowed(sol, values, factor)
+    equal = ff.integrate(ff.FA(rule.B, decay=0.2), given, w0, [0, 3])
+    values = equal.measure(laws.feedback_balance)
+    assert np.abs(values[-1] - values[0] * np.exp(-1.2)).max() > 0.01
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_piecewise_decay_of_a_scalar_has_its_closed_form(solver, factor=10):
+    """w' = -(1 + λ(t)) w, so w = 2 exp(-t - ∫λ); one jump on a time asked for, one between."""
+    given, w0, exact = scalar_decay()
+    rule = ff.GD(decay=ff.Piecewise((0.5, 1.25), (0.3, 2.0, 0.0)))
+    sol = ff.integrate(rule, given, w0, [0, 0.25, 0.5, 1.0, 2.0], solver=solver)
+    integral = np.array([0, 0.075, 0.15, 1.15, 1.65])
+    expected = exact(sol.ts, integral)
+    assert np.abs(sol.w[0][:, 0, 0] - expected).max() < allowed(sol, expected, factor)
+
+
+def test_a_piecewise_decay_starts_late_with_the_value_of_that_time(factor=10):
+    given, w0, exact = scalar_decay()
+    rule = ff.GD(decay=ff.Piecewise((0.5, 3.0), (5.0, 0.25, 9.0)))
+    sol = ff.integrate(rule, given, w0, [0.5, 1.5, 2.5])
+    expected = exact(sol.ts - 0.5, 0.25 * (sol.ts - 0.5))
+    assert np.abs(sol.w[0][:, 0, 0] - expected).max() < allowed(sol, expected, factor)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_piecewise_decay_is_two_runs_one_after_the_other(engine):
+    rule, given, w0 = problem(ff.FA, "tanh", decay=ff.Piecewise((0.7,), (0.1, 1.5)))
+    whole = ff.integrate(rule, given, w0, [0, 0.4, 1.3], engine=engine)
+    first = ff.integrate(ff.FA(rule.B, decay=0.1), given, w0, [0, 0.4, 0.7], engine=engine)
+    second = ff.integrate(ff.FA(rule.B, decay=1.5), given, first.final, [0.7, 1.3], engine=engine)
+    for A, B, C in zip(whole.w, first.w, second.w, strict=True):
+        assert len(A) == 3
+        np.testing.assert_allclose(A[1], B[1], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(A[2], C[1], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_observing_is_measuring_afterwards_without_the_weights(engine):
+    rule, given, w0 = problem(ff.FA, "tanh")
+    ts = np.linspace(0, 1, 4)
+    error = lambda rule, w: ff.loss(given, w)
+    seen = ff.integrate(
+        rule, given, w0, ts, engine=engine, observe={"law": laws.balance, "error": error}
+    )
+    kept = ff.integrate(rule, given, w0, ts, engine=engine)
+    np.testing.assert_array_equal(seen.observed["law"], kept.measure(laws.balance))
+    np.testing.assert_array_equal(seen.observed["error"], kept.measure(error))
+    assert seen.w == ()
+    for A, B in zip(seen.final, kept.final, strict=True):
+        np.testing.assert_array_equal(A, B)
+
+
+def test_the_start_is_kept_untouched_and_every_time_is_reached():
+    rule, given, w0 = problem(ff.GD, "tanh")
+    before = tuple(W.copy() for W in w0)
+    ts = [0.25, 0.5, 2.0]
+    sol = ff.integrate(rule, given, w0, ts)
+    np.testing.assert_array_equal(sol.ts, ts)
+    for W, B, k in zip(w0, before, sol.w, strict=True):
+        np.testing.assert_array_equal(W, B)
+        np.testing.assert_array_equal(k[0], B)
+        assert k.dtype == np.float64
+        assert not np.shares_memory(k, W)
+
+
+def test_asking_for_more_times_changes_only_rounding():
+    rule, given, w0 = problem(ff.GD, "tanh")
+    few = ff.integrate(rule, given, w0, [0, 1])
+    many = ff.integrate(rule, given, w0, np.linspace(0, 1, 101))
+    for A, B in zip(few.final, many.final, strict=True):
+        np.testing.assert_allclose(A, B, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_spent_budget_of_steps_leaves_the_partial_solution(engine):
+    rule, given, w0 = problem(ff.GD, "tanh")
+    ts = [0, 0.01, 1e4]
+    with pytest.raises(ff.Unfinished, match="the budget of steps is spent") as stop:
+        ff.integrate(rule, given, w0, ts, engine=engine, max_steps=30)
+    sol = stop.value.solution
+    assert isinstance(stop.value, RuntimeError)
+    assert list(sol.ts[:2]) == [0, 0.01]
+    assert 0.01 < sol.ts[2] < 1e4
+    again = ff.integrate(rule, given, w0, sol.ts)
+    assert ff.gap(sol, again).max() < 1e-8
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_spent_budget_of_time_leaves_the_partial_solution(engine):
+    rule, given, w0 = problem(ff.GD, "tanh")
+    with pytest.raises(ff.Unfinished, match=r"the budget of 1e-09 seconds is spent") as stop:
+        ff.integrate(rule, given, w0, [0, 1e4], engine=engine, max_seconds=1e-9)
+    assert len(stop.value.solution) == 2
+    assert 0 < stop.value.solution.ts[-1] < 1e4
+
+
+class Interrupting(ff.GD):
+    """Gradient flow that is interrupted, as by Ctrl-C, at its n-th evaluation."""
+
+    calls = 0
+
+    def velocity(self, task, w):
+        type(self).calls += 1
+        if type(self).calls == 300:
+            raise KeyboardInterrupt
+        return super().velocity(task, w)
+
+
+def test_ctrl_c_within_a_rule_leaves_the_partial_solution():
+    _, given, w0 = problem(ff.GD, "tanh")
+    Interrupting.calls = 0
+    with pytest.raises(ff.Interrupted) as stop:
+        ff.integrate(Interrupting(), given, w0, np.linspace(0, 1e3, 1001))
+    assert isinstance(stop.value, KeyboardInterrupt)
+    sol = stop.value.solution
+    assert 2 <= len(sol) < 1001
+    again = ff.integrate(ff.GD(), given, w0, sol.ts)
+    assert ff.gap(sol, again).max() < 1e-8
+
+
+@pytest.mark.parametrize("always", [False, True], ids=["once", "again and again"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_ctrl_c_within_a_law_leaves_the_partial_solution(engine, always):
+    rule, given, w0 = problem(ff.GD, "tanh")
+    seen = []
+
+    def law(rule, w):
+        seen.append(w)
+        if len(seen) == 3 or (always and len(seen) > 3):
+            raise KeyboardInterrupt
+        return np.trace(w[0] @ w[0].T)
+
+    with pytest.raises(ff.Interrupted) as stop:
+        ff.integrate(rule, given, w0, [0, 0.1, 0.2, 0.3], engine=engine, observe={"law": law})
+    sol = stop.value.solution
+    assert list(sol.ts) == ([0, 0.1] if always else [0, 0.1, 0.2])
+    assert len(sol.observed["law"]) == len(sol)
+    assert sol.observed["law"][1] == np.trace(seen[1][0] @ seen[1][0].T)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_law_that_fails_is_named_with_its_time(engine):
+    rule, given, w0 = problem(ff.GD, "tanh")
+
+    def drifting(rule, w):
+        if not np.array_equal(w[0], w0[0]):
+            raise ZeroDivisionError("no more")
+        return 0
+
+    with pytest.raises(ValueError, match=r"The law drifting failed at t = 0\.5: no more"):
+        ff.integrate(rule, given, w0, [0, 0.5, 1], engine=engine, observe={"d": drifting})
+
+
+def test_a_law_that_changes_its_shape_is_refused():
+    rule, given, w0 = problem(ff.GD, "tanh")
+    law = lambda rule, w: w[0] if np.array_equal(w[0], w0[0]) else w[1]
+    with pytest.raises(ValueError, match=r"changed its shape at t = 0\.5"):
+        ff.integrate(rule, given, w0, [0, 0.5], observe={"shape": law})
+
+
+@pytest.mark.parametrize(
+    "solver", ["dop853", "rk45", pytest.param("dopri8", marks=pytest.mark.jax)]
+)
+def test_a_flow_that_ends_in_finite_time_says_where(solver):
+    rule, given, w0 = ending()
+    ts = [0, 0.5, 0.9, 2.0]
+    with pytest.raises(
+        ff.Unfinished, match=r"at t = 1 after \d+ steps: the weights blow up"
+    ) as stop:
+        ff.integrate(rule, given, w0, ts, solver=solver)
+    sol = stop.value.solution
+    np.testing.assert_array_equal(sol.ts[:3], [0, 0.5, 0.9])
+    np.testing.assert_allclose(sol.w[0][:3, 0, 0], [1, 2, 10], rtol=1e-8)
+    assert abs(sol.ts[-1] - 1) < 1e-6
+    assert all(np.isfinite(W).all() for W in sol.w)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_law_that_fails_where_the_run_broke_off_does_not_hide_why(engine):
+    rule, given, w0 = ending()
+
+    def small(rule, w):
+        if w[0].max() > 100:
+            raise OverflowError("too large")
+        return w[0].max()
+
+    with pytest.raises(ff.Unfinished, match="blow up") as stop:
+        ff.integrate(rule, given, w0, [0, 0.5, 2], engine=engine, observe={"small": small})
+    assert list(stop.value.solution.ts) == [0, 0.5]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_flow_that_slides_along_a_kink_says_so(engine):
+    with pytest.raises(ff.Unfinished) as stop:
+        ff.integrate(*sliding(), [0, 2], engine=engine, max_steps=3000)
+    says = str(stop.value)
+    assert "It slides: the pre-activation of unit 0 of hidden layer 0 for sample 0" in says
+    assert "use solver='rk45' with rtol=1e-6" in says
+    rule, given, _ = sliding()
+    reached = stop.value.solution.final
+    assert abs((reached[0] @ given.X)[0, 0]) < 1e-6
+
+
+def test_the_advice_for_a_sliding_flow_passes_the_kink():
+    """A smooth activation and discrete steps go the same way."""
+    rule, given, w0 = sliding()
+    smooth = ff.integrate(rule, ff.Task(given.X, given.Y, "softplus(200)"), w0, [0, 0.1])
+    steps = ff.iterate(rule, given, w0, eta=1e-5, steps=10_000, every=10_000)
+    assert ff.gap(steps, smooth)[-1] < 0.01  # softplus(200) is relu to log(2)/200 = 0.0035
+    assert abs((smooth.final[0] @ given.X)[0, 0]) < 0.05
+
+
+def test_a_slide_has_the_rates_of_its_two_sides():
+    """At z₀ = 0: above, x₀ᵀ(e₀x₀ + e₁x₁); below, x₀ᵀ e₁x₁; with e = y - w₂z₊, B = 1."""
+    rule, given, _ = sliding()
+    w = (np.array([[1e-9, 1.0]]), np.array([[1.0]]))
+    slide = find_slide(rule, given, w)
+    assert (slide.layer, slide.unit, slide.sample) == (0, 0, 0)
+    e0, e1 = -2.0, 1.5 - 0.8
+    assert slide.above == pytest.approx(e0 + 0.5 * e1, abs=1e-6)  # difference quotient
+    assert slide.below == pytest.approx(0.5 * e1, abs=1e-6)
+    away = (np.array([[0.5, 1.0]]), np.array([[1.0]]))
+    assert find_slide(rule, given, away) is None
+
+
+def test_a_slide_is_found_beside_smooth_layers():
+    """A tanh layer above the kinked one keeps its own values, not its slope times them."""
+    rule, given, _ = sliding()
+    deep = ff.FA((np.ones((1, 1)), np.ones((1, 1))))
+    mixed = ff.Task(given.X, given.Y, ("relu", "tanh"))
+    w = (np.array([[1e-9, 1.0]]), np.array([[2.0]]), np.array([[1.0]]))
+    slide = find_slide(deep, mixed, w)
+    slope = lambda z: 1 - np.tanh(z) ** 2
+    e0, e1 = -2.0, (1.5 - np.tanh(1.6)) * slope(1.6)
+    assert slide.above == pytest.approx(e0 + 0.5 * e1, abs=1e-6)
+    assert slide.below == pytest.approx(0.5 * e1, abs=1e-6)
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("solver", ["tsit5", "dopri8"])
+def test_the_user_s_precision_is_left_alone(solver):
+    import jax
+    import jax.numpy as jnp
+
+    f = jax.jit(lambda x: 2 * x + 1)
+    assert f(jnp.ones(3)).dtype == jnp.float32
+    given, w0, exact = one_layer()
+    sol = ff.integrate(ff.GD(), given, w0, [0, 1], solver=solver)
+    assert sol.w[0].dtype == np.float64
+    assert np.abs(sol.w[0][-1] - exact(1)).max() < 1e-9  # not reached in single precision
+    assert f(jnp.ones(3)).dtype == jnp.ones(3).dtype == jnp.float32
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.jax
+def test_one_compilation_serves_other_numbers_of_the_same_problem():
+    """Only what is not a number decides what is compiled."""
+    from faflow.flow import engine_diffrax
+
+    engine_diffrax._advance.cache_clear()
+    for seed in range(3):
+        rule, given, w0 = problem(ff.FA, "tanh", seed=seed, decay=0.1 * (seed + 1))
+        sol = ff.integrate(rule, given, w0, [0, 0.5], engine="diffrax")
+        one = ff.integrate(rule, given, w0, [0, 0.5], engine="scipy")
+        assert ff.gap(sol, one)[-1] < 1e-8
+    assert engine_diffrax._advance.cache_info().misses == 1
+
+
+def test_what_was_made_is_told():
+    rule, given, w0 = problem(ff.GD, "tanh")
+    calls = []
+
+    class Counting(ff.GD):
+        def velocity(self, task, w):
+            calls.append(1)
+            return super().velocity(task, w)
+
+    made = ff.integrate(Counting(), given, w0, [0, 1]).made
+    assert (made["solver"], made["rtol"], made["atol"]) == ("dop853", 1e-10, 1e-12)
+    assert made["engine"].startswith("scipy ")
+    assert made["evaluations"] == len(calls)
+    assert 12 * (made["accepted"] + made["rejected"]) <= len(calls)
+    assert made["seconds"] > 0
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_the_flow_starts_along_the_rule(kind):
+    """(w(h) - w(0)) / h tends to rule(task, w(0)): first order in h."""
+    rule, given, w0 = problem(kind, "tanh", bias=True)
+    wrong = []
+    for h in (1e-3, 1e-4):
+        sol = ff.integrate(rule, given, w0, [0, h])
+        v = rule(given, w0)
+        wrong.append(
+            max(np.abs((W[1] - W[0]) / h - V).max() for W, V in zip(sol.w, v, strict=True))
+        )
+    assert wrong[1] < wrong[0] / 8
+    assert wrong[0] < 0.1
+
+
+def test_importing_faflow_loads_nothing_heavy():
+    heavy = "jax diffrax scipy sympy flint matplotlib rich xarray pandas sklearn pytest hypothesis"
+    code = f"import sys, faflow; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert out.strip() == "[]"
+
+
+def test_a_run_by_scipy_loads_no_jax():
+    code = (
+        "import sys, numpy as np, faflow as ff;"
+        "ff.integrate(ff.GD(), ff.Task(np.eye(2), np.eye(2)), (np.eye(2),), [0, 1]);"
+        "print([m for m in ('jax', 'diffrax', 'sympy', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert out.strip() == "[]"
+
+
+def test_start_has_a_state_for_every_rule_the_flow_accepts():
+    for kind in RULES:
+        rule, given = kind.random(SIZES), task("tanh")
+        sol = ff.integrate(rule, given, start(rule), [0, 0.1])
+        assert len(sol.final) == (5 if kind is ff.KolenPollack else 3)
