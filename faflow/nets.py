@@ -233,6 +233,12 @@ class Task:
                 f" {Y.min():g} to {Y.max():g}."
             )
 
+    def __repr__(self):
+        phi = self.phi.name if isinstance(self.phi, Activation) else [a.name for a in self.phi]
+        X, Y = (getattr(M, "shape", M) for M in (self.X, self.Y))
+        more = ", biases" * self.bias
+        return f"Task(X {X}, Y {Y}, {phi}, {self.loss.name} loss{more})"
+
     @classmethod
     def factorisation(cls, Y):
         """Factor Y (n, m) as W₂W₁: the linear task with X the identity of size m."""

@@ -45,7 +45,7 @@ class Rule:
     layer k from the error `above` it or from the `output`.
     """
 
-    B: tuple = ()
+    B: tuple = field(default=(), repr=False)
     decay: Any = field(default=0, kw_only=True)
     rates: Any = field(default=1, kw_only=True)
 

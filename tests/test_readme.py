@@ -1,0 +1,104 @@
+"""The README says what is so: its examples run, its table is proved, its files are there."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+import faflow as ff
+from faflow import laws
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+
+
+def test_the_first_result_prints_the_proof_the_readme_shows(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    exec(BLOCKS[0], {"__name__": "readme"})
+    shown = re.search(r"```\n(kept.*?)\n```", README, re.S)
+    assert shown
+    assert shown.group(1) in capsys.readouterr().out
+    assert (tmp_path / "first.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_rule_of_ones_own_is_discovered_proved_and_told_from_another(capsys):
+    exec(BLOCKS[1], {"__name__": "readme"})
+    found, proved, refuted = capsys.readouterr().out.splitlines()
+    assert found == "[B2 W2 + W2' B2' + W2' W2 - 2 W1 W1']"
+    assert proved.startswith("kept for every size")
+    assert refuted.startswith("NOT kept for every size")
+
+
+def test_the_claim_of_the_readme_stands_and_its_control_falls(tmp_path):
+    pytest.importorskip("jinja2")
+    from faflow.verify import verify
+
+    (tmp_path / "mixed.py").write_text(BLOCKS[2])
+    claims, broken = verify([tmp_path])
+    assert not broken
+    assert [c.stands for c in claims] == [True]
+
+
+LAMBDA = Fraction(1, 3)
+
+
+def scaled(law, factor):
+    return lambda rule, w, k=0: factor * law(rule, w, k=k)
+
+
+@pytest.mark.parametrize(
+    ("law", "rule", "activation", "layers", "rate"),
+    [
+        (laws.balance, ff.GD, "linear", (0, 1), None),
+        (laws.neuron_balance, ff.GD, "piecewise", (0, 1), None),
+        (laws.balance, ff.GD(decay=LAMBDA), "linear", (0, 1), -2 * LAMBDA),
+        (laws.neuron_balance, ff.GD(decay=LAMBDA), "piecewise", (0, 1), -2 * LAMBDA),
+        (laws.feedback_balance, ff.FA, "linear", (0, 1), None),
+        (laws.neuron_feedback_balance, ff.FA, "piecewise", (0, 1), None),
+        (
+            laws.neuron_feedback_balance,
+            ff.FA(decay=(LAMBDA, 2 * LAMBDA, 4 * LAMBDA)),
+            "piecewise",
+            (0,),
+            -2 * LAMBDA,
+        ),
+        (laws.feedback_balance, ff.DFA, "linear", (1,), None),
+        (laws.neuron_feedback_balance, ff.DFA, "piecewise", (1,), None),
+        (
+            laws.neuron_feedback_balance,
+            ff.DFA(decay=(LAMBDA, LAMBDA, 2 * LAMBDA)),
+            "piecewise",
+            (1,),
+            -2 * LAMBDA,
+        ),
+        (laws.neuron_potential_balance, ff.SignFA, "linear", (0, 1), None),
+        (laws.neuron_potential_balance, ff.SignFA, "piecewise", (0, 1), None),
+        (laws.mirror_balance, ff.KolenPollack, "linear", (0, 1), None),
+        (laws.neuron_mirror_balance, ff.KolenPollack, "piecewise", (0, 1), None),
+        (laws.mirror_difference, ff.KolenPollack(decay=LAMBDA), "piecewise", (0, 1), -LAMBDA),
+    ],
+)
+@pytest.mark.parametrize("bias", [False, True])
+def test_the_table_of_rules_and_laws_is_proved(law, rule, activation, layers, rate, bias):
+    claimed = None if rate is None else scaled(law, rate)
+    for k in layers:
+        options = {"depth": 3, "k": k, "activation": activation, "bias": bias}
+        if claimed:
+            options["rate"] = lambda rule, w, k=k: claimed(rule, w, k=k)
+        verdict = ff.prove(law, rule, **options)
+        assert verdict, str(verdict)
+
+
+def test_kolen_pollack_keeps_the_difference_with_any_activation():
+    verdict = ff.prove(laws.mirror_difference, ff.KolenPollack, sizes=(2, 2, 2), activation="tanh")
+    assert verdict
+
+
+def test_every_file_the_readme_names_is_there():
+    for name in re.findall(
+        r"`((?:notebooks|docs)/[\w./]+)`|\(((?:docs|notebooks)/[\w./]+)\)", README
+    ):
+        assert (ROOT / "".join(name)).is_file()
