@@ -18,8 +18,8 @@ def main(argv=None):
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)
-    except (ValueError, TypeError, ImportError, OSError) as error:
-        print(f"faflow: {error}", file=sys.stderr)
+    except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
+        print(f"faflow: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("faflow: stopped by Ctrl-C", file=sys.stderr)
@@ -104,21 +104,42 @@ def _times(text):
         ) from None
 
 
+def _drawable(path):
+    """Raise unless a figure can be drawn to `path`, before anything long is computed."""
+    from .extras import needs
+
+    if path:
+        known = needs("matplotlib.backend_bases", "plot").FigureCanvasBase.filetypes
+        if Path(path).suffix[1:] not in known:
+            raise ValueError(f"--plot must end in one of .{', .'.join(known)}, but is {path}.")
+
+
 def _integrate(arguments):
     from . import accuracy, integrate, loss
-    from .data import by_name
+    from .data import KNOWN, by_name
     from .rules import RULES
     from .solution import Interrupted, Unfinished
 
     a = arguments
     for path in filter(None, (a.save, a.plot)):
-        if not Path(path).resolve().parent.is_dir():
-            raise ValueError(f"There is no folder to write {path} to.")
+        if not Path(path).resolve().parent.is_dir() or Path(path).is_dir():
+            raise ValueError(f"There is no folder to write {path} to, or it is a folder itself.")
+    _drawable(a.plot)
     known = [name for name in RULES if name != "FAStar"]
     if a.rule not in known:
         raise ValueError(f"Unknown rule {a.rule!r}; choose from {', '.join(known)}.")
-    options = {"seed": a.seed} | ({"samples": a.samples} if a.samples else {})
-    data = by_name(a.data, **options | ({"target": a.target} if a.target else {}))
+    if a.samples is not None and a.data not in KNOWN:
+        raise ValueError(f"--samples is for {', '.join(KNOWN)}; of a file all samples are used.")
+    if a.target is not None and a.data in KNOWN:
+        raise ValueError(f"--target names a column of a .csv, but --data is {a.data}.")
+    options = {"samples": a.samples, "target": a.target}
+    data = by_name(a.data, seed=a.seed, **{k: v for k, v in options.items() if v is not None})
+    ends = len(data.X), len(data.Y)
+    if len(a.sizes) < 2 or min(a.sizes) < 1 or (a.sizes[0], a.sizes[-1]) != ends:
+        raise ValueError(
+            f"--sizes must be positive widths from {ends[0]} to {ends[1]}, the inputs and targets"
+            f" of {data.name}, but is {','.join(map(str, a.sizes))}."
+        )
     task = data.task(a.activation, loss=a.loss, bias=a.bias)
     rates = 1 if a.sum else 1 / task.X.shape[1]
     rule = RULES[a.rule].random(a.sizes, seed=a.seed, decay=a.decay, rates=rates)
@@ -202,6 +223,7 @@ class _Board:
             print(f"[{done}/{total}] {trial.name}: {ended}, {trial.seconds:.1f} s", flush=True)
 
     def _recent(self):
+        from rich.markup import escape
         from rich.table import Table
 
         room = max(5, self.console.height - 6)
@@ -211,7 +233,7 @@ class _Board:
         for trial in self.trials[-room:]:
             good = "falls" if trial.control else "stands"
             ended = f"[green]{good}" if trial.passed else "[bold red]failed"
-            table.add_row(trial.name, ended, f"{trial.seconds:.1f}")
+            table.add_row(escape(trial.name), ended, f"{trial.seconds:.1f}")
         return table
 
     def close(self, claims, broken):
@@ -224,14 +246,13 @@ class _Board:
             table.add_column(name, overflow="fold")
         for claim in claims:
             verdict = "[green]stands" if claim.stands else "[bold red]does not stand"
-            measured = [e for e in claim.trial.evidence if e.kind == "measured"]
-            first = f"{measured[0].value:.2g} ({measured[0].needed})" if measured else "rate 0"
+            needed, seen = claim.brief[0] if claim.brief else ("", "nothing")
             fell = sum(c.passed for c in claim.controls)
             table.add_row(
                 escape(claim.trial.title),
                 verdict,
                 claim.known,
-                first,
+                f"{seen} ({needed})" if needed else seen,
                 f"{fell} of {len(claim.controls)} fall",
                 f"{claim.seconds:.1f}",
             )

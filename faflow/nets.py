@@ -278,7 +278,8 @@ def matrix(M, name):
             raise TypeError
         made = made.astype(float)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a matrix of real numbers, but is {M!r:.60}.") from None
+        seen = " ".join(repr(M).split())
+        raise ValueError(f"{name} must be a matrix of real numbers, but is {seen:.60}.") from None
     if made.ndim != 2 or 0 in made.shape:
         raise ValueError(f"{name} must be a matrix with entries, but its shape is {made.shape}.")
     if not np.isfinite(made).all():

@@ -75,8 +75,8 @@ def alignment(solution, ax=None, k=None):
 def summary(solution):
     """A figure of the loss, the alignment and the drift of a law; or of all that was observed.
 
-    The law is the one the rule keeps in its last hidden layer if that is piecewise linear and
-    nothing decays.  A panel that does not apply is left out.
+    The law is the one the rule keeps in its last hidden layer.  A panel that does not apply is
+    left out: of the law with weight decay, or where the activation keeps none.
     """
     special = {"loss": loss, "alignment": alignment}
     if solution.w:
@@ -107,10 +107,13 @@ def _drift_of_its_law(solution):
         KolenPollack: laws.mirror_difference,
     }
     law = known.get(type(rule))
-    if law is None or k < 0:
+    if law is None or k < 0 or rule.decay != 0:
         return []
-    kept = law is laws.mirror_difference
-    degree = {} if kept else {"degree": solution.task.activation(k).degree or 1}
+    degree = {}
+    if law is not laws.mirror_difference:
+        degree = {"degree": solution.task.activation(k).degree}
+        if degree["degree"] is None:
+            return []
     return [lambda solution, ax: drift(solution, law, ax, k=k, **degree)]
 
 

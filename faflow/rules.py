@@ -302,6 +302,7 @@ class FAStar(Rule):
 
     The first layer moves by feedback alignment while the last one is at every time the least
     squares fit, W₂ = YW₁ᵀ(W₁W₁ᵀ)⁻¹; as a flow, dW₁/dt = B(Y - W₂W₁), and W₁W₁ᵀ is constant.
+    Decay and rate are those of the first layer; the fitted one has none of its own.
     Its task is ``Task.factorisation(Y)``; W₁W₁ᵀ must be invertible at the start.
 
     .. [1] S. Garg & S. Vempala, "How and when random feedback works: a case study of low-rank
@@ -312,34 +313,38 @@ class FAStar(Rule):
         return self.B[k] @ above
 
     def velocity(self, task, w):
-        W, Z = w
-        V = self.B[0] @ (task.Y - Z @ W)
-        return V, _fit(W, V @ task.Y.T)
+        moved = self.B[0] @ (task.Y - w[1] @ w[0])
+        return moved, _followed(task, w, moved)
+
+    def __call__(self, task, w):
+        moved = self._scaled(0, w[0], self.velocity(task, w)[0])
+        return moved, _followed(task, w, moved)
 
     def settle(self, task, w):
         made = (task.phi, task.loss, task.bias, task.output_scale) == (linear, squared, False, 1)
         if len(w) != 2 or not made or not np.array_equal(task.X, np.eye(len(task.X))):
             raise ValueError("FAStar needs two layers and a task made by Task.factorisation(Y).")
-        if not (_is(self.decay, 0) and _is(self.rates, 1)):
-            raise ValueError(
-                f"FAStar fits its last layer, so it takes no decay and no rates, but has decay"
-                f" {self.decay} and rates {self.rates}."
-            )
         if np.linalg.matrix_rank(w[0]) < len(w[0]):
             raise ValueError(
                 f"FAStar needs W1 of full row rank, but W1 {w[0].shape} has rank"
                 f" {np.linalg.matrix_rank(w[0])}."
             )
-        return w[0], _fit(w[0], w[0] @ task.Y.T)
+        return w[0], _solved(w[0], w[0] @ task.Y.T)
 
     @classmethod
     def shapes(cls, sizes):
         return FA.shapes(sizes)
 
 
-def _fit(W, right):
+def _solved(W, right):
     """(right)ᵀ (W Wᵀ)⁻¹."""
     return W.__array_namespace__().linalg.solve(W @ W.T, right).T
+
+
+def _followed(task, w, moved):
+    """How the least squares fit Z = YWᵀ(WWᵀ)⁻¹ moves with W: (E dWᵀ - Z dW Wᵀ)(WWᵀ)⁻¹."""
+    W, Z = w
+    return _solved(W, moved @ (task.Y - Z @ W).T - W @ moved.T @ Z.T)
 
 
 RULES = {rule.__name__: rule for rule in (GD, FA, DFA, SignFA, KolenPollack, FAStar)}

@@ -11,24 +11,26 @@ from .nets import Task, shapes
 
 pytest = needs("pytest", "verify")
 
+CHECK = pytest.StashKey()
+"""Where a test keeps its `check`, also one that only its fixtures asked for."""
+
 
 @pytest.fixture
 def check(request):
     """Shows the evidence of a claim, or of a control (a function named ``control_…``)."""
     from .verify import Check
 
-    return Check(control=request.node.name.startswith("control_"))
+    request.node.stash[CHECK] = Check(control=request.node.name.startswith("control_"))
+    return request.node.stash[CHECK]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem):
+def pytest_runtest_call(item):
     """A claim ends with its evidence judged, as part of the call and not of the teardown."""
-    from .verify import Check
-
+    __tracebackhide__ = True
     outcome = yield
-    made = pyfuncitem.funcargs.get("check")
-    if isinstance(made, Check):
-        made.finish()
+    if CHECK in item.stash:
+        item.stash[CHECK].finish()
     return outcome
 
 
@@ -36,19 +38,28 @@ def assert_kept(law, solution, *, factor=100, **arguments):
     """Fail unless `law` stays within `factor` times the solver's tolerance of its first value.
 
     Allowed is factor · (rtol · scale + atol), scale being the largest value of the law, or 1.
-    A solution without tolerances, of discrete steps, is refused with ValueError.
+    A solution without tolerances, of discrete or fixed steps, is refused with ValueError.
     """
     __tracebackhide__ = True
     if "rtol" not in solution.made:
-        raise ValueError("Only a flow has a tolerance; discrete steps do not keep laws.")
-    values = solution.measure(law, **arguments)
+        raise ValueError("Only a flow with error control has a tolerance to keep a law to.")
+    if len(solution) < 2:
+        raise ValueError("A solution of a single time shows no drift.")
+    if factor * solution.made["rtol"] >= 1:
+        raise ValueError(
+            f"The factor {factor:g} times rtol {solution.made['rtol']:g} must be below 1, or a law"
+            " that ends at 0 would pass."
+        )
+    name, values = getattr(law, "__name__", "law"), solution.measure(law, **arguments)
+    if not np.isfinite(values).all():
+        raise AssertionError(f"{name} is not finite along {solution}")
     drift = np.abs(values - values[0])
     scale = max(1.0, float(np.abs(values).max()))
     allowed = factor * (solution.made["rtol"] * scale + solution.made["atol"])
-    if not drift.max() <= allowed:
-        worst = np.unravel_index(np.nanargmax(drift), drift.shape)
+    if drift.max() > allowed:
+        worst = np.unravel_index(np.argmax(drift), drift.shape)
         raise AssertionError(
-            f"{getattr(law, '__name__', 'law')} drifts by {drift.max():.2e} at t ="
+            f"{name} drifts by {drift.max():.2e} at t ="
             f" {solution.ts[worst[0]]:g}, entry {tuple(map(int, worst[1:]))}; allowed"
             f" {allowed:.1e} along {solution}"
         )

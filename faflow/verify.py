@@ -9,6 +9,7 @@ evidence does, it has a control, and all its controls fall.
 import inspect
 import json
 import re
+import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -62,13 +63,11 @@ class Check:
 
     def equal(self, name, value, expected, *, tol, fall=None, on=""):
         """|value - expected| is at most `tol` in every entry; in a control at least `fall`."""
-        value, expected = np.asarray(value, dtype=float), np.asarray(expected, dtype=float)
+        value, expected = _real(name, value), _real(name, expected)
         if value.shape != expected.shape and expected.ndim:
             raise ValueError(f"{name}: shapes {value.shape} and {expected.shape} differ.")
-        distance = float(np.max(np.abs(value - expected), initial=0.0))
-        if not value.size:
-            raise ValueError(f"{name}: nothing to compare.")
-        self.at_most(f"|{name}|" if expected.ndim else name, distance, tol, fall=fall, on=on)
+        name = f"|{name}|" if expected.ndim else name
+        self.at_most(name, np.abs(value - expected), tol, fall=fall, on=on)
 
     def at_most(self, name, value, bound, *, fall=None, on=""):
         """`value`, a number or the largest of an array, is at most `bound`; in a control ≥ fall."""
@@ -89,11 +88,18 @@ class Check:
 
     def order(self, name, steps, errors, expected, *, within=0.1, fall=0.3, on=""):
         """Errors fall like steps to the power `expected`, fitted on a log-log scale, ± `within`."""
-        steps, errors = np.asarray(steps, dtype=float), np.asarray(errors, dtype=float)
+        steps, errors = _real(name, steps), _real(name, errors)
+        if not fall > within:
+            raise ValueError(
+                f"{name}: a control must be off by more than {within:g}, not {fall:g}."
+            )
+        if steps.shape != errors.shape or len(np.unique(steps)) < 2:
+            raise ValueError(f"{name}: an order needs two different steps, each with its error.")
         with np.errstate(divide="ignore", invalid="ignore"):
-            seen = np.polyfit(np.log(steps), np.log(errors), 1)[0]
-        if not np.isfinite(seen):
+            logs = np.log([steps, errors])
+        if not np.isfinite(logs).all():
             raise ValueError(f"{name}: no order can be fitted to the errors {errors}.")
+        seen = np.polyfit(*logs, 1)[0]
         off = abs(seen - expected)
         needed, margin = f"{expected:g} ± {within:g}", f"off by ≥ {fall:g}"
         self._add(name, "measured", float(seen), needed, margin, off <= within, off >= fall, on)
@@ -102,8 +108,10 @@ class Check:
         """Attach a matplotlib axes or figure."""
         self.figures.append((getattr(drawn, "figure", drawn), caption))
 
-    def _add(self, *fields):
-        self.evidence.append(Evidence(*fields))
+    def _add(self, name, kind, value, needed, margin, stands, falls, on):
+        real = isinstance(value, str) or np.isfinite(value)  # nan and inf measure nothing
+        stands, falls = bool(real and stands), bool(real and falls)
+        self.evidence.append(Evidence(name, kind, value, needed, margin, stands, falls, on))
 
     def finish(self):
         """Raise AssertionError unless all evidence stands, or in a control falls."""
@@ -119,8 +127,15 @@ class Check:
             raise AssertionError(f"{start}: " + "; ".join(lines))
 
 
+def _real(name, value):
+    value = np.asarray(value)
+    if value.dtype.kind == "c":  # NumPy would drop the imaginary part
+        raise TypeError(f"{name}: complex numbers cannot be compared; take their abs.")
+    return value.astype(float)
+
+
 def _number(name, value, reduce):
-    value = np.asarray(value, dtype=float)
+    value = _real(name, value)
     if not value.size:
         raise ValueError(f"{name}: nothing to compare.")
     return float(reduce(value))
@@ -132,13 +147,17 @@ def shown(value):
 
 @dataclass
 class Trial:
-    """One claim or control, run: what it says, what it showed, how it ended."""
+    """One claim or control: what it says, what it showed, how it ended.
+
+    place: the file, and class if any, that a claim shares with its controls.
+    """
 
     name: str
     file: str
     line: int
     control: bool
     statement: str
+    place: str
     passed: bool = False
     problem: str = ""
     seconds: float = 0.0
@@ -213,8 +232,11 @@ def brief(evidence):
 
 
 def _plain_trial(trial):
+    finite = lambda v: v if isinstance(v, str) or np.isfinite(v) else str(v)  # JSON has no nan
+    evidence = [asdict(e) | {"value": finite(e.value)} for e in trial.evidence]
     captions = [caption for _, caption in trial.figures]
-    return asdict(replace(trial, figures=[])) | {"figures": captions}
+    bare = asdict(replace(trial, evidence=[], figures=[]))
+    return bare | {"evidence": evidence, "figures": captions}
 
 
 def _tagged(text, tag):
@@ -229,61 +251,96 @@ def body(text):
 
 
 class Collector:
-    """A pytest plugin that notes every claim and control as it runs."""
+    """A pytest plugin that notes every claim and control as it runs.
+
+    Each counts as failed from the start, and passes only by a call that ended well.
+    """
 
     def __init__(self, select=None, tell=lambda trial, done, total: None):
         self.select, self.tell = select, tell
-        self.trials, self.broken, self.total = {}, [], 0
+        self.trials, self.files, self.broken, self.done = {}, [], [], 0
 
-    def pytest_collection_modifyitems(self, config, items):
+    def pytest_collectstart(self, collector):
+        """A file is read as it is now, not as it was imported before in this process."""
+        import pytest
+
+        if isinstance(collector, pytest.Module) and collector.path.name != "conftest.py":
+            self.files.append(str(collector.path))
+            _forget([str(collector.path)])
+
+    def pytest_collection_modifyitems(self, items):
+        items[:] = [item for item in items if item.name.startswith(("claim_", "control_"))]
         if self.select:
             wanted = re.sub("^claim_", "", self.select)
             bases = {}
             for item in items:
                 if item.name.startswith("claim_"):
-                    bases.setdefault(item.path, set()).add(_base(item.name))
+                    bases.setdefault(item.parent.nodeid, set()).add(_base(item.name))
             items[:] = [
                 item
                 for item in items
-                if wanted in (owner(item.name, bases.get(item.path, ())) or "")
+                if wanted in (owner(item.name, bases.get(item.parent.nodeid, ())) or "")
             ]
-        self.total = len(items)
 
     def pytest_collectreport(self, report):
-        if report.failed:
-            self.broken.append(f"{report.nodeid}: {_last_line(str(report.longrepr))}")
+        if not report.passed:
+            why = report.longrepr  # of a skipped file (path, line, reason)
+            text = why[-1] if isinstance(why, tuple) else str(why)
+            self.broken.append(f"{report.nodeid}: {_last_line(text)}")
 
-    def pytest_runtest_makereport(self, item, call):
-        if call.when == "setup" and call.excinfo is None:
-            return
-        function = getattr(item, "function", None)
-        trial = self.trials.setdefault(
-            item.nodeid,
-            Trial(
+    def pytest_deselected(self, items):
+        why = "left out by an option or plugin of pytest"
+        self.broken += [f"{item.nodeid}: {why}" for item in items]
+
+    def pytest_collection_finish(self, session):
+        there = {file for _, file in _imported()}
+        for file in sorted(set(self.files) - there):
+            self.broken.append(f"{file}: another module has its name; rename the file")
+        for item in session.items:
+            self.trials[item.nodeid] = Trial(
                 name=item.name,
                 file=item.nodeid.partition("::")[0],
                 line=item.location[1] + 1,
                 control=item.name.startswith("control_"),
-                statement=inspect.getdoc(function) or "",
-                passed=True,
-            ),
-        )
+                statement=inspect.getdoc(getattr(item, "function", None)) or "",
+                place=item.parent.nodeid,
+            )
+
+    def pytest_runtest_makereport(self, item, call):
+        from .testing import CHECK
+
+        trial = self.trials[item.nodeid]
         trial.seconds += call.duration
         if call.excinfo is not None:
-            trial.passed = False
             trial.problem = trial.problem or call.excinfo.exconly()
+        elif call.when == "call":
+            trial.passed = True
         if call.when == "call":
-            check = item.funcargs.get("check")
+            check = item.stash.get(CHECK, None)
             if check is None:
-                trial.passed, trial.problem = False, "It takes no `check`, so it shows nothing."
+                trial.problem = trial.problem or "It takes no `check`, so it shows nothing."
             else:
                 trial.evidence, trial.figures = check.evidence, check.figures
+        trial.passed = trial.passed and not trial.problem
         if call.when == "teardown":
-            self.tell(trial, len(self.trials), self.total)
+            self.done += 1
+            self.tell(trial, self.done, len(self.trials))
+
+
+def _imported():
+    """Names and files of all modules here; without waking those that import themselves late."""
+    there = {name: getattr(module, "__dict__", {}) for name, module in sys.modules.items()}
+    return [(name, names.get("__file__")) for name, names in there.items()]
+
+
+def _forget(files):
+    for name, file in _imported():
+        if file in files:
+            del sys.modules[name]
 
 
 def _last_line(text):
-    return [line for line in text.splitlines() if line.strip()][-1].strip()
+    return [line for line in text.splitlines() if line.strip()][-1].removeprefix("E ").strip()
 
 
 def _base(name):
@@ -305,11 +362,11 @@ def claims_of(trials):
     controls = [t for t in trials if t.control]
     bases = {}
     for claim in claims:
-        bases.setdefault(claim.file, set()).add(_base(claim.name))
-    of = lambda control: owner(control.name, bases.get(control.file, ()))
+        bases.setdefault(claim.place, set()).add(_base(claim.name))
+    of = lambda control: owner(control.name, bases.get(control.place, ()))
     made = []
     for claim in claims:
-        own = [c for c in controls if c.file == claim.file and of(c) == _base(claim.name)]
+        own = [c for c in controls if c.place == claim.place and of(c) == _base(claim.name)]
         problems = [] if claim.passed else [claim.problem or "It did not run."]
         if not own:
             problems.append("It has no control, so nothing shows that the check can fail.")
@@ -340,15 +397,17 @@ def verify(paths, *, report=None, json_file=None, select=None, tell=None):
     options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
     options += ["--assert=plain", "-o", "addopts=", "-o", "python_files=*.py"]
     options += ["-o", "python_functions=claim_* control_*", "--import-mode=importlib"]
+    options += ["--continue-on-collection-errors"]
     status = pytest.main([*options, *map(str, paths)], plugins=[collector])
+    _forget(collector.files)  # or they would stand for files of their name in the next run
     if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         raise RuntimeError(f"pytest could not run the claims ({status.name}).")
-    if status == pytest.ExitCode.INTERRUPTED and not collector.broken:
+    if status == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     claims = claims_of(collector.trials.values())
     if not claims and not collector.broken:
         where = ", ".join(map(str, paths))
-        raise ValueError(f"No claim was found in {where}" + f" named {select}." * bool(select))
+        raise ValueError(f"No claim was found in {where}" + f" named {select}" * bool(select) + ".")
     seconds = time.perf_counter() - began
     if json_file:
         write_json(json_file, claims, collector.broken, seconds)
@@ -371,7 +430,8 @@ def write_json(path, claims, broken, seconds):
         "claims": [c.as_dict() for c in claims],
     }
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps(whole, indent=1, default=_plain, ensure_ascii=False))
+    text = json.dumps(whole, indent=1, default=_plain, ensure_ascii=False, allow_nan=False)
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def _plain(value):

@@ -237,6 +237,17 @@ def neuron_law(check, kind=ff.FA, phi=None, law=laws.neuron_feedback_balance, de
             fall=1e-2,
             on="5 problems of each of 4 losses, seeds 0-4, 4-6-5-3 with biases",
         )
+        task, w = problem(0, phi=activation)
+        rule = kind(ff.FA.random(SIZES, scale=0.5, seed=0).B, decay=decay)
+        sol = ff.integrate(rule, task, w, np.linspace(0, 1, 11), solver="rk45", step=1e-3)
+        drift = [np.ptp(sol.measure(law, k=k), axis=0).max() for k in (0, 1)]
+        check.at_most(
+            f"drift along a flow, {activation}",
+            np.max(drift),
+            DRIFT,
+            fall=1e-2,
+            on="4-6-5-3 with biases, 0 ≤ t ≤ 1, fixed steps of 1e-3",
+        )
 
 
 def claim_neuron_law(check):

@@ -43,11 +43,21 @@ def ready(rule, task, w0):
         value = getattr(rule, name)
         if isinstance(value, tuple) and not hasattr(value, "times") and len(value) != depth:
             raise ValueError(f"{name} has {len(value)} entries, but there are {depth} layers.")
+        for number in _numbers(value):
+            if not isinstance(number, int | float | np.number):
+                raise TypeError(f"A run needs floats, but {name} has {number!r:.60}.")
     if not isinstance(task.phi, Activation) and len(task.phi) != depth - 1:
         raise ValueError(
             f"The task has {len(task.phi)} activations, but there are {depth - 1} hidden layers."
         )
     return rule.settle(task, w0)
+
+
+def _numbers(value):
+    """The numbers of a decay or of rates: one, one a layer, or the values of piecewise ones."""
+    if not isinstance(value, tuple):
+        return [value]
+    return [n for part in getattr(value, "values", value) for n in _numbers(part)]
 
 
 def _all(M):

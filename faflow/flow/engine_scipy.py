@@ -34,6 +34,7 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
     with np.errstate(all="ignore"):  # a blow-up is found by its values and reported in words
         control["first_step"] = min(step, ts[-1] - ts[0]) if step is not None else None
         stepper = getattr(scipy.integrate, method)(field, ts[0], y0, ts[-1], **control)
+        tally.count(stepper.nfev, 0 if stages else None, accepted=0)
         for t in ts[1:]:
             stepper.t_bound, stepper.status = t, "running"
             stepper.h_abs = step or stepper.h_abs

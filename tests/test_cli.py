@@ -1,0 +1,351 @@
+import functools
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from problems import sliding
+
+import faflow as ff
+from faflow.cli import main
+
+GOOD = """
+def claim_x(check):
+    check.at_most("x", 1, 2, fall=10)
+
+def control_x_broken(check):
+    check.at_most("x", 20, 2, fall=10)
+"""
+FALLEN = GOOD.replace('"x", 1,', '"x", 3,').replace("_x", "_y")
+WIDTHS = ("--sizes", "64,4,10")
+DIGITS = ("integrate", "--data", "digits", "--samples", "40", "--rule", "FA")
+RUN = (*DIGITS, *WIDTHS, "--times", "0:0.2:3", "--rtol", "1e-4")
+
+
+@pytest.fixture
+def claims(tmp_path):
+    """Writes a file of claims and gives its path."""
+
+    def write(text, name="claims.py"):
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+def refused(arguments, capsys):
+    """The one line on stderr of a command that is refused."""
+    assert main([str(a) for a in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"faflow: [^\n]+\n", err), err
+    return err.strip()
+
+
+# verify
+
+
+def test_claims_that_stand_exit_with_0(claims, capsys):
+    assert main(["verify", claims(GOOD)]) == 0
+    out, err = capsys.readouterr()
+    assert "[1/2] claim_x: stands" in out
+    assert "[2/2] control_x_broken: falls" in out
+    assert "1 of 1 claims stand, 1 of 1 controls fall." in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + FALLEN, "claim_y: AssertionError: The claim does not stand: x: 3, needed ≤ 2"),
+        (GOOD.replace("20", "9"), "claim_x: control_x_broken: AssertionError"),
+        (GOOD.partition("def control")[0], "claim_x: It has no control"),
+        (GOOD + "def control_z_broken(check): 1 / 0", "control_z_broken belongs to no claim"),
+        (GOOD + "def claim_z():\n    pass", "claim_z: It takes no `check`"),
+        ("import nonsense", "could not be read: .*No module named 'nonsense'"),
+    ],
+)
+def test_claims_that_do_not_stand_exit_with_1(claims, capsys, text, said):
+    assert main(["verify", claims(text)]) == 1
+    out, err = capsys.readouterr()
+    assert re.search(said, out), out
+    assert err == ""
+
+
+def test_a_file_that_does_not_import_fails_though_the_others_stand(claims, capsys):
+    assert main(["verify", claims(GOOD), claims("import nonsense", "bad.py")]) == 1
+    assert "1 of 1 claims stand" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        (GOOD, ["--select", "nothing"], r"No claim was found in .*claims.py named nothing\."),
+        ("x = 1", [], "No claim was found"),
+        ("raise SystemExit(0)", [], "could not run the claims"),
+        (GOOD, ["nowhere"], "no claims at nowhere: no such file or folder"),
+    ],
+)
+def test_nothing_to_verify_is_refused(claims, capsys, text, options, said):
+    path = claims(text)
+    assert main(["verify", path, *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(said, err.splitlines()[-1]), err
+
+
+def test_an_interrupt_is_said_and_exits_with_130(claims, capsys):
+    assert main(["verify", claims(GOOD + "def claim_y(check): raise KeyboardInterrupt")]) == 130
+    assert capsys.readouterr().err == "faflow: stopped by Ctrl-C\n"
+
+
+def test_one_claim_is_selected_with_its_control(claims, capsys):
+    assert main(["verify", claims(GOOD + FALLEN), "--select", "x"]) == 0
+    assert "1 of 1 claims stand, 1 of 1 controls fall." in capsys.readouterr().out
+
+
+def test_report_and_json_are_written_where_asked(claims, capsys, tmp_path):
+    report, json_file = tmp_path / "report", tmp_path / "out.json"
+    assert main(["verify", claims(FALLEN), "--report", str(report), "--json", str(json_file)]) == 1
+    assert f"report: {report}/index.html" in capsys.readouterr().out.replace("\n", "")
+    assert (report / "index.html").is_file()
+    assert '"all stand": false' in json_file.read_text()
+
+
+@pytest.mark.parametrize("part", ["/a", "red", "[/]", "\\\\"])
+def test_the_live_table_takes_any_name_and_problem(claims, capsys, monkeypatch, part):
+    """Brackets are markup to the table."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    cases = f"import pytest\n@pytest.mark.parametrize('n', ['{part}'])\ndef claim_y(check, n):\n"
+    assert main(["verify", claims(GOOD + cases + f"    raise ValueError('[{part}]')")]) == 1
+    out = re.sub("\x1b[^a-zA-Z]*[a-zA-Z]", "", capsys.readouterr().out)
+    assert "1 of 2 claims stand, 1 of 1 controls fall." in out
+    assert f"ValueError: [{part.replace(2 * chr(92), chr(92))}]" in out
+
+
+def test_the_table_does_not_say_that_a_proof_was_seen_where_none_was(claims, capsys):
+    wrong = "import faflow\ndef claim_y(check):\n"
+    wrong += "    check.proved(faflow.prove(faflow.laws.balance, faflow.FA))\n"
+    assert main(["verify", claims(wrong)]) == 1
+    out = " ".join(re.sub("[│\n]", " ", capsys.readouterr().out).split())
+    assert "rate not 0" in out
+    assert main(["verify", claims("def claim_y(check):\n    pass\n")]) == 1
+    assert "nothing" in capsys.readouterr().out
+
+
+# integrate
+
+
+def test_a_run_on_digits_is_saved_and_drawn(tmp_path, capsys):
+    saved, drawn = tmp_path / "run.npz", tmp_path / "run.png"
+    assert main([*RUN, "--save", str(saved), "--plot", str(drawn)]) == 0
+    out, err = capsys.readouterr()
+    sol = ff.load(saved)
+    assert err == ""
+    assert [W.shape for W in sol.w] == [(3, 4, 64), (3, 10, 4)]
+    np.testing.assert_allclose(sol.ts, [0, 0.1, 0.2])
+    assert (type(sol.rule), sol.task.activation(0).name) == (ff.FA, "tanh")
+    assert drawn.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert "digits: 64 inputs, 10 targets, 40 samples, 449 held out" in out
+    assert "time is in units of 1/learning rate of the mean loss" in out
+    assert f"training: loss a sample {ff.loss(sol.task, sol.at(-1)) / 40:.4g}, accuracy" in out
+    assert "test: loss a sample" in out
+    assert out.endswith(f"saved {saved}\ndrew {drawn}\n")
+
+
+def test_the_options_reach_the_run(tmp_path, capsys):
+    saved = tmp_path / "run.npz"
+    options = "--activation relu --loss cross_entropy --bias --sum --decay 0.25 --scale 0.5"
+    options += " --seed 3 --solver rk45 --step 0.001 --times 0,0.001,0.004"
+    assert main([*RUN, *options.split(), "--save", str(saved)]) == 0
+    sol = ff.load(saved)
+    assert (sol.task.activation(0).name, sol.task.loss.name) == ("relu", "cross_entropy")
+    assert (sol.task.bias, sol.rule.decay, sol.rule.rates) == (True, 0.25, 1)
+    assert (sol.made["solver"], sol.made["step"]) == ("rk45", 0.001)
+    np.testing.assert_allclose(sol.ts, [0, 0.001, 0.004])
+    start = ff.FA.random((64, 4, 10), seed=3).start((64, 4, 10), scale=0.5, seed=3, bias=True)
+    for W, W0 in zip(sol.at(0), start, strict=True):
+        np.testing.assert_array_equal(W, W0)
+    assert "of the summed loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rule", ["GD", "FA", "DFA", "SignFA", "KolenPollack"])
+def test_every_rule_named_in_the_help_runs(rule, capsys):
+    assert main([*RUN, "--rule", rule, "--times", "0,0.01"]) == 0
+    assert capsys.readouterr().out.count(f"\n{rule} on 4x64 10x4") == 1
+
+
+def test_a_csv_of_classes_is_learned(tmp_path, capsys):
+    (tmp_path / "iris.csv").write_text("a,b,kind\n1,2,x\n2,1,y\n3,1,y\n0,1,x\n")
+    command = f"integrate --data {tmp_path}/iris.csv --target kind --rule GD --sizes 2,3,2"
+    assert main([*command.split(), "--times", "0,1"]) == 0
+    out = capsys.readouterr().out
+    assert "iris: 2 inputs, 2 targets, 4 samples, none held out" in out
+    assert "training: loss a sample" in out
+    assert "accuracy" in out
+    assert "test:" not in out
+
+
+REFUSED = [
+    ("--rule FB", "Unknown rule 'FB'; choose from GD, FA, DFA, SignFA, KolenPollack"),
+    ("--rule FAStar", "Unknown rule 'FAStar'"),
+    ("--data nothing --sizes 2,2", "--samples is for digits"),
+    ("--data nothing.csv", "--samples is for digits"),
+    ("--target x", "--target names a column of a .csv, but --data is digits"),
+    ("--samples 0", "samples must be from 1 to 1348"),
+    ("--samples 5000", "samples must be from 1 to 1348.* 5000"),
+    ("--activation swish", "Unknown activation 'swish'; choose from linear"),
+    ("--loss hinge", "Unknown loss 'hinge'; choose from squared"),
+    ("--loss logistic", "logistic loss needs labels -1 or \\+1"),
+    ("--times 0", "ts must be at least two times"),
+    ("--times 0:1", "--times must be start:stop:number or a list of times, but is '0:1'"),
+    ("--times 0:1:x", "--times must be start:stop:number"),
+    ("--times now", "--times must be start:stop:number .*'now'"),
+    ("--times 1,0", "ts must increase"),
+    ("--times 0:1:-3", "--times must be start:stop:number"),
+    ("--sizes 32,4,10", "widths from 64 to 10, the inputs and targets of digits, but is 32,4,10"),
+    ("--sizes 64,4,1", "widths from 64 to 10, .*, but is 64,4,1"),
+    ("--sizes 64,0,10", "positive widths from 64 to 10, .* but is 64,0,10"),
+    ("--sizes 64", "from 64 to 10, .* but is 64"),
+    ("--engine gpu", "Unknown engine 'gpu'; choose from auto, scipy, diffrax"),
+    ("--solver euler", "Unknown solver 'euler'; choose from dop853"),
+    ("--rtol 0", "rtol must be between 0 and 1"),
+    ("--step -1", "step must be a positive size"),
+    ("--scale nan", "must be finite"),
+    ("--decay inf", "decay must be finite"),
+    ("--save /nowhere/run.npz", "There is no folder to write /nowhere/run.npz"),
+    ("--save .", "it is a folder itself"),
+    ("--plot /nowhere/run.png", "There is no folder to write /nowhere/run.png"),
+    ("--plot run.npz", "--plot must end in one of .*png.* but is run.npz"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), REFUSED, ids=[options for options, _ in REFUSED])
+def test_bad_input_is_refused_in_a_line_before_anything_is_computed(
+    tmp_path, capsys, monkeypatch, options, said
+):
+    began = []
+    monkeypatch.setattr("faflow.flow.integrate.Record.add", lambda *a: began.append(a))
+    monkeypatch.chdir(tmp_path)
+    message = refused((*RUN, *options.split()), capsys)
+    assert re.search(said, message), message
+    assert not began
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "said"),
+    [
+        ("a.csv", "a,b\n1,2\n", "", "target= must name the column .* one of a, b"),
+        ("a.csv", "a,b\n1,2\n", "--target c", "has no column 'c'; it has a, b"),
+        ("a.csv", "a,b\n1,x\n2,y\n", "--target a", "'x' is not a number"),
+        ("a.npz", "nonsense", "", "a.npz is not an .npz file"),
+        ("a.txt", "", "", r"must end in \.npz or \.csv"),
+        (None, "", "", "There is no file"),
+    ],
+)
+def test_a_bad_file_of_data_is_refused(tmp_path, capsys, name, text, options, said):
+    path = tmp_path / (name or "b.csv")
+    if name:
+        path.write_text(text)
+    command = f"integrate --data {path} --rule GD --sizes 1,2,1 --times 0,1 {options}"
+    assert re.search(said, refused(command.split(), capsys))
+
+
+def test_unknown_data_are_refused_with_the_choices(capsys):
+    command = "integrate --data nothing --rule GD --sizes 1,2,1 --times 0,1"
+    assert "choose from digits, breast_cancer, diabetes" in refused(command.split(), capsys)
+
+
+@pytest.mark.parametrize(
+    "options", ["--sizes a,b", "--samples few", "--rtol x", "--nothing", "--sizes=", "--seed 1.5"]
+)
+def test_what_is_no_option_ends_with_2_and_the_usage(capsys, options):
+    with pytest.raises(SystemExit) as stop:
+        main([*RUN, *options.split()])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert out == ""
+    assert err.splitlines()[-1].startswith("faflow")
+
+
+def test_a_run_that_does_not_finish_keeps_what_it_has(tmp_path, capsys, monkeypatch):
+    """A ReLU flow that slides along a kink under error control; the budget of steps ends it."""
+    rule, task, w0 = sliding()
+    np.savez(tmp_path / "data.npz", X=task.X, Y=task.Y)
+    monkeypatch.setattr(ff.FA, "random", lambda *a, **k: rule)
+    monkeypatch.setattr(ff.FA, "start", lambda *a, **k: w0)
+    monkeypatch.setattr(ff, "integrate", functools.partial(ff.integrate, max_steps=500))
+    saved, drawn = tmp_path / "run.npz", tmp_path / "run.png"
+    command = f"integrate --data {tmp_path}/data.npz --rule FA --sizes 2,1,1 --times 0:9:91"
+    command += f" --activation relu --rtol 1e-10 --atol 1e-12 --save {saved} --plot {drawn}"
+    assert main(command.split()) == 1
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"faflow: Stopped at t = [^\n]+It slides[^\n]+step=1e-3[^\n]+\n", err), err
+    sol = ff.load(saved)
+    assert 0 < sol.ts[-1] < 9
+    assert len(sol) > 1
+    assert f"saved {saved}" in out
+    assert drawn.is_file()
+
+
+def test_a_run_that_is_interrupted_keeps_what_it_has(tmp_path, capsys, monkeypatch):
+    real = ff.FA.velocity
+    calls = iter(range(1000))
+
+    def velocity(self, task, w):
+        if next(calls) == 100:
+            raise KeyboardInterrupt
+        return real(self, task, w)
+
+    monkeypatch.setattr(ff.FA, "velocity", velocity)
+    assert main([*RUN, "--times", "0:9:91", "--save", str(tmp_path / "run.npz")]) == 1
+    assert capsys.readouterr().err == "faflow: Stopped by Ctrl-C.\n"
+    assert 0 < ff.load(tmp_path / "run.npz").ts[-1] < 9
+
+
+# The command itself
+
+
+@pytest.mark.parametrize("command", ["", "integrate", "verify"])
+def test_help_ends_with_0_and_names_the_options(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        main([*command.split(), "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    wanted = {
+        "": ["verify", "integrate", "faflow verify my_claims/", "--version"],
+        "integrate": ["--data", "--rule", "--sizes", "--times", "--save", "--plot", "--step"],
+        "verify": ["--report", "--json", "--select", "paths"],
+    }
+    assert all(word in out for word in wanted[command])
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"faflow {ff.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nothing"]])
+def test_a_command_is_needed(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_the_package_runs_as_a_module(claims):
+    def run(*arguments):
+        command = [sys.executable, "-m", "faflow", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    good = run("verify", claims(GOOD))
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "1 of 1 claims stand" in good.stdout
+    fallen = run("verify", claims(FALLEN))
+    assert (fallen.returncode, fallen.stderr) == (1, "")
+    bad = run("verify", "nowhere")
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr == "faflow: There are no claims at nowhere: no such file or folder.\n"
