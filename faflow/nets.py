@@ -254,10 +254,13 @@ class Task:
         return self.phi if isinstance(self.phi, Activation) else self.phi[k]
 
     @property
+    def activations(self):
+        """The activations given, one for all hidden layers or one each, as a tuple."""
+        return (self.phi,) if isinstance(self.phi, Activation) else self.phi
+
+    @property
     def smooth(self):
-        return all(
-            a.smooth for a in ((self.phi,) if isinstance(self.phi, Activation) else self.phi)
-        )
+        return all(a.smooth for a in self.activations)
 
 
 def replaced(frozen, **fields):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .extras import needs
-from .nets import LOSSES, Activation, Task, activation
+from .nets import ACTIVATIONS, LOSSES, Activation, Task, activation
 from .rules import RULES, Piecewise, Rule
 
 FORMAT, VERSION = "faflow solution", 1
@@ -108,6 +108,11 @@ class Solution:
             raise ValueError(
                 f"The loss {self.task.loss.name!r} is none of faflow's, so it cannot be saved."
             )
+        for phi in self.task.activations:
+            if ACTIVATIONS.get(phi.name, phi) is not phi:
+                raise ValueError(
+                    f"faflow has an activation {phi.name!r} already; rename yours to save it."
+                )
         options = {
             name: getattr(self.rule, name) for name in self.rule.__dataclass_fields__ if name != "B"
         }

@@ -427,3 +427,18 @@ def test_what_is_observed_must_be_laws():
         ["observe['loss'] must be a law, but is 3"],
         lambda: run(observe={"loss": 3}),
     )
+
+
+@pytest.mark.parametrize("option", ["step", "rtol", "atol", "max_steps", "max_seconds"])
+@pytest.mark.parametrize("value", ["small", -1, float("nan")])
+def test_an_option_of_integrate_that_is_no_positive_number_is_named(option, value):
+    task, w0 = ff.Task(np.eye(2), np.eye(2)), ff.init((2, 2))
+    with pytest.raises(ValueError, match=f"^{option} must be"):
+        ff.integrate(ff.GD(), task, w0, [0, 1], **{option: value})
+
+
+def test_kolen_pollack_refuses_a_feedback_it_would_not_use():
+    rule = ff.KolenPollack((np.eye(2),))
+    w0 = ff.KolenPollack().start((2, 2, 2))
+    with pytest.raises(ValueError, match="KolenPollack needs 0 feedback matrices"):
+        ff.integrate(rule, ff.Task(np.eye(2), np.eye(2)), w0, [0, 1])

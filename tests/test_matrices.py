@@ -18,6 +18,7 @@ def letters():
     alphabet = Alphabet()
     made = {
         "W": alphabet.letter("W", "h", "in"),
+        "F": alphabet.letter("F", "h", "h"),
         "V": alphabet.letter("V", "out", "h"),
         "B": alphabet.letter("B", "h", "out"),
         "D": alphabet.letter("D", "h", "h", diagonal=True),
@@ -95,7 +96,12 @@ def product_of(path, values):
 @pytest.mark.parametrize("form", ["matrix", "diagonal", "trace"])
 @pytest.mark.parametrize(
     ("names", "longest"),
-    [(("W", "D", "S", "M"), 4), (("a", "b", "D", "S"), 4), (("B", "V", "D", "M"), 4)],
+    [
+        (("W", "D", "S", "M"), 4),
+        (("F", "D", "S", "M"), 4),
+        (("a", "b", "D", "S"), 4),
+        (("B", "V", "D", "M"), 4),
+    ],
 )
 def test_words_are_equal_exactly_when_their_values_are(form, names, longest):
     """All products up to a length, sorted once by their words and once by exact values."""

@@ -278,3 +278,10 @@ def test_printing_an_iteration_says_eta_and_what_was_observed():
     assert "FA on 4x3 2x4 (tanh, squared loss), 4 times in [0, 0.3], observed law: iterate" in text
     assert "3 steps accepted" in text
     assert "eta 0.1" in text
+
+
+def test_an_activation_that_takes_a_name_of_faflows_is_not_saved(tmp_path):
+    mine = ff.Activation("tanh", lambda z: z, lambda z, error: error)
+    sol = ff.integrate(ff.GD(), ff.Task(np.eye(2), np.eye(2), mine), ff.init((2, 2, 2)), [0, 1])
+    with pytest.raises(ValueError, match="has an activation 'tanh' already"):
+        sol.save(tmp_path / "run.npz")

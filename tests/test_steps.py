@@ -170,6 +170,14 @@ def test_an_overflow_names_its_step_and_leaves_what_came_before():
     assert sol.made["accepted"] == len(exact) - 2
 
 
+def test_an_overflow_keeps_the_last_finite_weights_between_the_steps_kept():
+    """With every=4 the steps 0, 4 and 8 are kept; of 1, 2, 6, 42, … step 10 is the last finite."""
+    rule, given, w0 = ending()
+    with pytest.raises(ff.Unfinished) as stop:
+        ff.iterate(rule, given, w0, eta=1.0, steps=100, every=4)
+    np.testing.assert_allclose(stop.value.solution.ts, [0, 4, 8, 10])
+
+
 def test_too_large_a_step_on_a_quadratic_loss_overflows():
     """|1 - η λ| > 1 makes the error grow by that factor a step."""
     given, w0 = ff.Task([[2.0]], [[0.0]]), (np.array([[1.0]]),)
@@ -192,8 +200,8 @@ def test_ctrl_c_leaves_the_steps_before():
     with pytest.raises(ff.Interrupted) as stop:
         ff.iterate(rule, given, w0, eta=0.1, steps=100, observe={"law": law})
     sol = stop.value.solution
-    np.testing.assert_allclose(sol.ts, [0, 0.1, 0.2, 0.3])
-    dense = ff.iterate(rule, given, w0, eta=0.1, steps=3)
+    np.testing.assert_allclose(sol.ts, [0, 0.1, 0.2, 0.3, 0.4])
+    dense = ff.iterate(rule, given, w0, eta=0.1, steps=4)
     np.testing.assert_array_equal(sol.observed["law"], dense.w[0])
 
 

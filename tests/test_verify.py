@@ -322,6 +322,29 @@ def test_a_file_is_read_again_when_it_has_changed(tmp_path):
         run(tmp_path, "import pytest\n")
 
 
+def test_a_file_imported_before_is_read_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_claims.py").write_text(CLAIM + CONTROL)
+    __import__("own_claims")
+    claims, broken = run(
+        tmp_path, CLAIM.replace(" 1, 2", " 1000, 2"), CONTROL, name="own_claims.py"
+    )
+    assert not broken
+    assert not claims["claim_x"].stands
+
+
+def test_files_of_one_name_in_two_runs_are_not_mixed_up(tmp_path, monkeypatch):
+    stand = []
+    for folder, value in {"one": "1", "two": "1000"}.items():
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        claims, broken = run(tmp_path / folder, CLAIM.replace(" 1, 2", f" {value}, 2"), CONTROL)
+        assert not broken
+        stand.append(claims["claim_x"].stands)
+    assert stand == [True, False]
+
+
 def test_what_is_no_claim_is_left_alone(tmp_path):
     other = "import unittest\nclass T(unittest.TestCase):\n    def testx(self):\n        1 / 0\n"
     claims, broken = run(tmp_path, CLAIM, CONTROL, other, "def test_y():\n    1 / 0\n")

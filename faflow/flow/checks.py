@@ -35,6 +35,7 @@ def ready(rule, task, w0):
     _chain(task, rule.weights(w0))
     sizes = (len(task.X), *sizes_of(rule.weights(w0))[1:])
     if isinstance(rule, KolenPollack):
+        _feedback("KolenPollack", rule.B, [], "B")
         _feedback("KolenPollack", w0[len(w0) // 2 + 1 :], FA.shapes(sizes), "w0's B")
     else:
         _feedback(type(rule).__name__, rule.B, rule.shapes(sizes), "B")

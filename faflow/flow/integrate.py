@@ -43,7 +43,7 @@ def integrate(
         there; diffrax, compiled for some seconds first).
     step: fixed steps of this size, shortened to end at every time, in place of error control by
         rtol and atol: for piecewise linear networks, whose flows slide along kinks.
-    max_steps, max_seconds: budgets of the whole run.
+    max_steps, max_seconds: budgets of the whole run, which diffrax meets every 512 steps.
     observe: ``{name: law}`` recorded at every time instead of the weights.
     show_progress: a bar on long runs; None shows it on a terminal.
     Returns a `Solution`.  Raises ValueError or TypeError for bad input; `Unfinished` (a
@@ -53,11 +53,15 @@ def integrate(
     """
     w0, ts = ready(rule, task, w0), times(ts)
     engine, solver = _chosen(engine, solver)
+    budgets = {"step": step, "max_steps": max_steps, "max_seconds": max_seconds}
+    for what, value in budgets.items():
+        if not (value is None or (_is_number(value) and value > 0)):
+            raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     for what, value in {"rtol": rtol, "atol": atol}.items():
-        if not 0 < value < 1:
+        if not (_is_number(value) and 0 < value < 1):
             raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
-    if step is not None and not (0 < step < np.inf and solver != "radau"):
-        raise ValueError(f"step must be a positive size, and not for radau; it is {step!r}.")
+    if step is not None and solver == "radau":
+        raise ValueError("radau takes no fixed steps; leave step= or choose dop853 or rk45.")
     options = {"solver": solver, "rtol": rtol, "atol": atol, "step": step}
     tally = Tally(rule, task, max_steps, max_seconds, np.sqrt(sum(np.sum(W**2) for W in w0)))
     record = Record(rule, observe)
@@ -81,6 +85,10 @@ def integrate(
             wrong.solution = solution()
             raise wrong from None
     return solution()
+
+
+def _is_number(value):
+    return isinstance(value, int | float | np.number) and np.isfinite(value)
 
 
 def _chosen(engine, solver):
@@ -199,7 +207,7 @@ class Tally:
             )
         if self.max_seconds is not None and time.monotonic() - self.began > self.max_seconds:
             raise Unfinished(f"{taken}: the budget of {self.max_seconds:g} seconds is spent.")
-        if problem or self.accepted > self.max_steps:
+        if problem or self.accepted > (self.max_steps or np.inf):
             why = f"the solver says: {problem}" if problem else "the budget of steps is spent"
             raise Unfinished(f"{taken}, the last of size {step:.1e}: {why}.{self._kink(t, w)}")
 

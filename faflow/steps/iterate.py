@@ -34,7 +34,7 @@ def iterate(
     observe: ``{name: law}`` recorded instead of the weights.
     A piecewise decay has at each step the value of its time.
     Returns a `Solution`.  Raises `Unfinished` when the weights overflow and `Interrupted` on
-    Ctrl-C, both with the partial solution as ``.solution``.
+    Ctrl-C, both with the partial solution, up to the last step done, as ``.solution``.
     """
     w = ready(rule, task, w0)
     if not (isinstance(eta, Real) and np.isfinite(eta) and eta > 0):
@@ -66,19 +66,19 @@ def iterate(
                 )
                 with np.errstate(all="ignore"):  # an overflow is found by its values below
                     moved = now(seen, w)
-                    w = tuple(W + eta * V for W, V in zip(w, moved, strict=True))
-                if not all(np.isfinite(W).all() for W in w):
+                    after = tuple(W + eta * V for W, V in zip(w, moved, strict=True))
+                if not all(np.isfinite(W).all() for W in after):
                     raise Unfinished(
                         f"The weights overflow at step {n}, t = {n * eta:g}: eta = {eta:g} is too"
                         " large for this problem, or the flow itself blows up."
                     )
-                w = rule.settle(task, w)
-                done = n
+                w, done = rule.settle(task, after), n
                 if n % every == 0:
                     record.add(n * eta, w)
                 advance(n)
         except (Unfinished, KeyboardInterrupt) as stop:
             wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
+            record.add_reached(done * eta, w)
             wrong.solution = solution()
             raise wrong from None
     return solution()
