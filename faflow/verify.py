@@ -99,7 +99,7 @@ class Check:
             logs = np.log([steps, errors])
         if not np.isfinite(logs).all():
             raise ValueError(f"{name}: no order can be fitted to the errors {errors}.")
-        seen = np.polyfit(*logs, 1)[0]
+        seen = np.polyfit(logs[0], logs[1], 1)[0]
         off = abs(seen - expected)
         needed, margin = f"{expected:g} ± {within:g}", f"off by ≥ {fall:g}"
         self._add(name, "measured", float(seen), needed, margin, off <= within, off >= fall, on)

@@ -212,7 +212,7 @@ REFUSED = [
     ("--engine gpu", "Unknown engine 'gpu'; choose from auto, scipy, diffrax"),
     ("--solver euler", "Unknown solver 'euler'; choose from dop853"),
     ("--rtol 0", "rtol must be between 0 and 1"),
-    ("--step -1", "step must be a positive size"),
+    ("--step -1", "step must be a positive .*-1"),
     ("--scale nan", "must be finite"),
     ("--decay inf", "decay must be finite"),
     ("--save /nowhere/run.npz", "There is no folder to write /nowhere/run.npz"),

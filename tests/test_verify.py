@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import faflow as ff
-from faflow import laws, matrices, rules
+from faflow import laws, matrices, nets, rules
 from faflow.verify import Check, Verdict, body, verify
 
 PROOFS = Path(__file__).parent.parent / "proofs_check"
@@ -367,7 +367,7 @@ def test_options_of_pytest_in_the_environment_let_nothing_stand(tmp_path, monkey
         ]
 
 
-def test_a_claim_that_ends_the_session_does_not_hide_the_others(tmp_path):
+def test_a_claim_that_ends_the_run_does_not_hide_the_others(tmp_path):
     leaves = shows("import pytest; pytest.exit('done', returncode=0)", name="claim_y")
     claims, _ = run(tmp_path, CLAIM, CONTROL, leaves, shows("1 / 0", name="claim_z"))
     assert {name: c.stands for name, c in claims.items()} == {
@@ -866,6 +866,15 @@ def test_broken_code_lets_the_claims_fall(monkeypatch, what):
     mutate(monkeypatch, *mutation)
     fell = [name for name in expected if not standing(name)]
     assert fell == expected, f"With {what} of {mutation[1]} wrong only {fell} fell."
+
+
+def test_the_sign_of_the_squared_loss_is_noticed(monkeypatch):
+    flipped = nets.squared._replace(error=lambda f, Y: f - Y)
+    monkeypatch.setitem(nets.LOSSES, "squared", flipped)
+    monkeypatch.setattr("faflow.symbolic.problems.squared", flipped)
+    expected = ["definition", "lyapunov"]
+    fell = [name for name in expected if not standing(name)]
+    assert fell == expected, f"Only {fell} fell."
 
 
 @pytest.mark.parametrize(
