@@ -1,9 +1,9 @@
 """Learning rules as matrix flows: integrate them, prove what they keep, compare their steps."""
 
 from . import laws as laws
+from .activations import Activation as Activation
 from .flow.integrate import integrate as integrate
-from .nets import Activation as Activation
-from .nets import Loss as Loss
+from .losses import Loss as Loss
 from .nets import Task as Task
 from .nets import accuracy as accuracy
 from .nets import init as init
@@ -23,8 +23,8 @@ from .solution import load as load
 from .steps.gap import gap as gap
 from .steps.iterate import iterate as iterate
 from .symbolic.discover import discover as discover
-from .symbolic.prove import Verdict as Verdict
 from .symbolic.prove import over_a_step as over_a_step
 from .symbolic.prove import prove as prove
+from .symbolic.verdict import Verdict as Verdict
 
 __version__ = "0.1.0"

@@ -4,7 +4,8 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from .verify import body, brief, shown
+from .check import shown
+from .claims import body, brief
 
 
 def write_report(folder, claims, broken, seconds):

@@ -5,166 +5,17 @@ The flow integrates it, a discrete step adds a multiple of it, a law is differen
 A rule is told apart by how it carries the error from one layer to the one below.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from .matrices import Series, Words, columns
-from .nets import forward, init, linear, matrix, replaced, sign_of, softplus_of, squared, tanh_of
-
-
-class Piecewise(NamedTuple):
-    """A constant that changes at given times: ``values[i]`` from ``times[i - 1]`` to ``times[i]``.
-
-    times: increasing; values: one more than times.
-    """
-
-    times: tuple
-    values: tuple
-
-    def at(self, t):
-        return self.values[int(np.searchsorted(self.times, t, side="right"))]
-
-
-def outgoing(w, k):
-    """Weights from hidden layer `k` to the layer above, (n_above, n_k): without its biases."""
-    return columns(w[k + 1], w[k])
-
-
-@dataclass(frozen=True, eq=False)
-class Rule:
-    """A learning rule; its velocity at layer k is ``rates[k] · error · inputᵀ - decay[k] · w[k]``.
-
-    B: fixed feedback matrices, of `shapes` given by the layer sizes.
-    decay: weight decay (biases included), one number for all layers or one a layer, each a number
-        or a `Piecewise` in time; in units of the learning rate.
-    rates: learning rates, one a layer, relative to the unit of time.
-    A rule of your own defines ``carry(w, k, above, output)``, which brings the error to hidden
-    layer k from the error `above` it or from the `output`.
-    """
-
-    B: tuple = field(default=(), repr=False)
-    decay: Any = field(default=0, kw_only=True)
-    rates: Any = field(default=1, kw_only=True)
-
-    first = 2
-    """Number of the first feedback matrix in the papers' notation: B₂ stands for W₂ᵀ."""
-
-    def __post_init__(self):
-        B = tuple(matrix(M, f"Feedback matrix B[{k}]") for k, M in enumerate(self.B))
-        object.__setattr__(self, "B", B)
-        for name in ("decay", "rates"):
-            value = getattr(self, name)
-            if isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim):
-                value = tuple(value)
-            object.__setattr__(self, name, _per_layer(value, name))
-
-    def carry(self, w, k, above, output):
-        raise TypeError(f"{type(self).__name__} must define carry(self, w, k, above, output).")
-
-    def velocity(self, task, w):
-        """Error times input at each layer, before rates and decay."""
-        hidden, inputs, f = forward(task, self.weights(w))
-        output = task.output_scale * task.loss.error(f, task.Y)
-        errors = [output]
-        for k in reversed(range(len(hidden))):
-            carried = self.carry(w, k, errors[-1], output)
-            errors.append(task.activation(k).pull(hidden[k], carried))
-        return tuple(e @ a.T for e, a in zip(reversed(errors), inputs, strict=True))
-
-    def __call__(self, task, w):
-        moved = self.velocity(task, w)
-        return tuple(
-            self._scaled(layer, W, V) for layer, W, V in zip(self.layers(w), w, moved, strict=True)
-        )
-
-    def _scaled(self, layer, W, V):
-        rate, decay = self.rate(layer), _of_layer(self.decay, layer)
-        if isinstance(decay, Piecewise):
-            raise TypeError("This decay changes in time: take the rule at one time by .at(t).")
-        V = V if _is(rate, 1) else rate * V
-        return V if _is(decay, 0) else V - decay * W
-
-    def rate(self, layer):
-        """The learning rate of `layer`."""
-        return _of_layer(self.rates, layer)
-
-    def layers(self, w):
-        """The layer whose rate and decay each entry of the state `w` has."""
-        return range(len(w))
-
-    def at(self, t):
-        """The rule with its decay as it is from time `t` on, up to the next jump."""
-        value = lambda d: d.at(t) if isinstance(d, Piecewise) else d
-        decay = self.decay
-        decay = tuple(map(value, decay)) if _per_layer_given(decay) else value(decay)
-        return replaced(self, decay=decay)
-
-    def jumps(self):
-        """Times at which the decay jumps, in order."""
-        each = self.decay if _per_layer_given(self.decay) else (self.decay,)
-        return sorted({t for d in each if isinstance(d, Piecewise) for t in d.times})
-
-    def weights(self, w):
-        """The forward weights of the state `w`."""
-        return w
-
-    def settle(self, task, w):
-        """The state with what the rule itself determines put in place; here nothing."""
-        return w
-
-    @classmethod
-    def shapes(cls, sizes):
-        """Shapes of B for these layer sizes, input first; sizes may also be names of spaces."""
-        return []
-
-    @classmethod
-    def random(cls, sizes, *, scale=1.0, seed=0, **options):
-        """The rule with Gaussian feedback of standard deviation `scale`."""
-        rng = np.random.default_rng([seed, 1])  # not the numbers of `init` at the same seed
-        return cls(tuple(scale * rng.standard_normal(s) for s in cls.shapes(sizes)), **options)
-
-    def start(self, sizes, *, scale=1.0, seed=0, bias=False):
-        """A state to start from: Gaussian weights, and what else the rule moves."""
-        return init(sizes, scale=scale, seed=seed, bias=bias)
-
-
-def _of_layer(value, layer):
-    return value[layer] if _per_layer_given(value) else value
-
-
-def _is(value, constant):
-    return isinstance(value, int | float) and value == constant
-
-
-def _per_layer_given(value):
-    return isinstance(value, tuple) and not isinstance(value, Piecewise)
-
-
-def _per_layer(value, name):
-    for number in value if _per_layer_given(value) else (value,):
-        if isinstance(number, Piecewise):
-            times, values = tuple(number.times), tuple(number.values)
-            if name == "rates":
-                raise ValueError("rates must be constant; only decay may be piecewise in time.")
-            if len(values) != len(times) + 1 or list(times) != sorted(set(times)):
-                raise ValueError(
-                    f"Piecewise needs increasing times and one more value than times, but has times"
-                    f" {times} and values {values}."
-                )
-            plain = values
-        else:
-            plain = (number,)
-        for one in plain:
-            if isinstance(one, bool) or (
-                isinstance(one, int | float | np.number) and not np.isfinite(one)
-            ):
-                raise ValueError(f"{name} must be finite numbers, but has {one!r}.")
-            if one is None or isinstance(one, str | complex | list | tuple | dict | np.ndarray):
-                raise ValueError(f"{name} must be a number or one for each layer, not {value!r}.")
-    return value
+from .activations import sign_of, softplus_of, tanh_of
+from .matrices import Series, Words
+from .nets import init, linear, squared
+from .rule import Piecewise as Piecewise
+from .rule import Rule as Rule
+from .rule import outgoing as outgoing
 
 
 @dataclass(frozen=True, eq=False)

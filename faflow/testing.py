@@ -18,7 +18,7 @@ CHECK = pytest.StashKey()
 @pytest.fixture
 def check(request):
     """Shows the evidence of a claim, or of a control (a function named ``control_…``)."""
-    from .verify import Check
+    from .check import Check
 
     request.node.stash[CHECK] = Check(control=request.node.name.startswith("control_"))
     return request.node.stash[CHECK]

@@ -436,9 +436,9 @@ def test_fixed_steps_end_at_every_time_and_start_there_anew(solver):
 @pytest.mark.parametrize("step", [0, -1.0, float("nan"), float("inf")])
 def test_a_step_must_be_a_positive_size(step):
     given, w0, _ = one_layer()
-    with pytest.raises(ValueError, match="step must be a positive size"):
+    with pytest.raises(ValueError, match="step must be a positive number"):
         ff.integrate(ff.GD(), given, w0, [0, 1], step=step)
-    with pytest.raises(ValueError, match="not for radau"):
+    with pytest.raises(ValueError, match="radau takes no fixed steps"):
         ff.integrate(ff.GD(), given, w0, [0, 1], step=0.1, solver="radau")
 
 

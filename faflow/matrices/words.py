@@ -1,44 +1,12 @@
-"""The kinds of matrix a rule may meet besides float arrays: exact entries, words, and series.
-
-A rule or a law is plain code in ``@``, ``.T``, ``+``, ``-`` and division by an integer, with an
-elementwise ``*`` only inside an activation.  Every class here gives those signs the meaning NumPy
-gives them, so one definition of a rule is run, proved and expanded without being rewritten.
-"""
+"""Sums of words in matrices of unnamed size: what holds between them holds for every size."""
 
 from fractions import Fraction
 from numbers import Rational
-from typing import NamedTuple
 
 import numpy as np
 
-
-def entries(shape, make):
-    """Object array of `shape` whose entry (i, j) is ``make(i, j)``."""
-    out = np.empty(shape, dtype=object)
-    for index in np.ndindex(*shape):
-        out[index] = make(*index)
-    return out
-
-
-def rational(shape, rng, bound=9):
-    """Random object array of `Fraction`, numerators and denominators at most `bound`."""
-    top = rng.integers(-bound, bound + 1, shape)
-    bottom = rng.integers(1, bound + 1, shape)
-    return entries(shape, lambda *ij: Fraction(int(top[ij]), int(bottom[ij])))
-
-
-class Letter(NamedTuple):
-    """A matrix of unnamed size, (rows, cols) being the names of its spaces.
-
-    The space "1" has dimension one.  A diagonal letter is symmetric and commutes with the other
-    diagonal ones; a mask is idempotent besides.
-    """
-
-    name: str
-    rows: str
-    cols: str
-    diagonal: bool = False
-    mask: bool = False
+from . import normal
+from .normal import Letter
 
 
 class Alphabet:
@@ -85,7 +53,7 @@ class Alphabet:
         if any(len(other) >= len(word) for other in result):
             raise ValueError(f"A relation must shorten words, but {left} = {right} does not.")
         self.relations.append((word, result))
-        flipped = (_flip(word), {_flip(other): c for other, c in result.items()})
+        flipped = (normal.flip(word), {normal.flip(other): c for other, c in result.items()})
         if flipped != (word, result):
             self.relations.append(flipped)
 
@@ -184,8 +152,8 @@ class Words:
         done, waiting = {}, list(terms.items())
         while waiting:
             word, c = waiting.pop()
-            word = _ordered(word)
-            rewritten = _rewrite(word, self.alphabet.relations)
+            word = normal.ordered(word)
+            rewritten = normal.rewrite(word, self.alphabet.relations)
             if rewritten is None:
                 done[word] = done.get(word, 0) + c
             else:
@@ -196,7 +164,7 @@ class Words:
     def T(self):
         if self.form != "matrix":
             return self
-        flipped = {_flip(word): c for word, c in self.terms.items()}
+        flipped = {normal.flip(word): c for word, c in self.terms.items()}
         return Words(self.alphabet, self._reduced(flipped), self.cols, self.rows)
 
     def diagonal(self):
@@ -204,7 +172,7 @@ class Words:
         self._square("diagonal")
         out = {}
         for word, c in self.terms.items():
-            key = _diagonal_key(word)
+            key = normal.diagonal_key(word)
             out[key] = out.get(key, 0) + c
         return Words(self.alphabet, out, self.rows, "1", "diagonal")
 
@@ -213,7 +181,7 @@ class Words:
         self._square("trace")
         out = {}
         for word, c in self.terms.items():
-            key = _trace_key(word) or _one(self.rows)
+            key = normal.trace_key(word) or normal.one(self.rows)
             out[key] = out.get(key, 0) + c
         return Words(self.alphabet, self._reduced_traces(out), "1", "1", "trace")
 
@@ -230,13 +198,13 @@ class Words:
         while waiting:
             word, c = waiting.pop()
             for turned in (word[i:] + word[:i] for i in range(len(word))):
-                rewritten = _rewrite(_ordered(turned), self.alphabet.relations)
+                rewritten = normal.rewrite(normal.ordered(turned), self.alphabet.relations)
                 if rewritten is not None:
-                    one = _one(_left(turned[0]))
+                    one = normal.one(normal.left(turned[0]))
                     waiting += [(other or one, c * d) for other, d in rewritten.items()]
                     break
             else:
-                key = _trace_key(word)
+                key = normal.trace_key(word)
                 done[key] = done.get(key, 0) + c
         return done
 
@@ -268,13 +236,15 @@ class Words:
         def show(word, c):
             if self.form == "diagonal":
                 masks, word = word
-                body = _spell(masks) + " " * bool(masks) + f"diag({_spell(word) or 'I'})"
+                body = (
+                    normal.spell(masks) + " " * bool(masks) + f"diag({normal.spell(word) or 'I'})"
+                )
             else:
-                body = _spell(word) or f"I_{self.rows}"
+                body = normal.spell(word) or f"I_{self.rows}"
                 body = f"tr({body})" if self.form == "trace" else body
             return ("- " if c < 0 else "+ ") + (f"{abs(c)} " if abs(c) != 1 else "") + body
 
-        shown = [show(*item) for item in sorted(self.terms.items(), key=_sort_key)]
+        shown = [show(*item) for item in sorted(self.terms.items(), key=normal.sort_key)]
         return " ".join(shown).removeprefix("+ ") or "0"
 
     __repr__ = __str__
@@ -307,7 +277,7 @@ class Words:
                 body = f"{size} {body}"
             return ("- " if c < 0 else "+ ") + body
 
-        shown = [show(*item) for item in sorted(self.terms.items(), key=_sort_key)]
+        shown = [show(*item) for item in sorted(self.terms.items(), key=normal.sort_key)]
         return " ".join(shown).removeprefix("+ ") or "0"
 
     def sympy(self):
@@ -325,14 +295,14 @@ class Words:
             return sympy.Symbol(f"n_{base}", integer=True, positive=True) + (1 if one else 0)
 
         def matrix(word, space):
-            if not word or word == _one(word[0][0].rows):
+            if not word or word == normal.one(word[0][0].rows):
                 return sympy.Identity(size(word[0][0].rows if word else space))
             made = (sympy.MatrixSymbol(m.name, size(m.rows), size(m.cols)) for m, _ in word)
             factors = [M.T if t else M for M, (_, t) in zip(made, word, strict=True)]
             return factors[0] if len(factors) == 1 else sympy.MatMul(*factors)
 
         out = []
-        for key, c in sorted(self.terms.items(), key=_sort_key):
+        for key, c in sorted(self.terms.items(), key=normal.sort_key):
             number = sympy.Rational(Fraction(c).numerator, Fraction(c).denominator)
             if self.form == "diagonal":
                 masks, word = key
@@ -357,202 +327,3 @@ def exact(number):
     if isinstance(number, float | np.floating) and np.isfinite(number):
         return Fraction(float(number))
     raise TypeError(f"Words take rational factors only, but got {number!r}.")
-
-
-def _flip(word):
-    return tuple((m, False if m.diagonal else not flipped) for m, flipped in reversed(word))
-
-
-def _spell(word):
-    return " ".join(m.name + "'" * flipped for m, flipped in word)
-
-
-def _sort_key(item):
-    key, c = item
-    return (c < 0, str(key))
-
-
-def _one(space):
-    """The identity of `space` in a trace, which has no space of its own to remember."""
-    return ((Letter(f"I_{space}", space, space, diagonal=True), False),)
-
-
-def _right(item):
-    """The space on a letter's right in a product."""
-    m, flipped = item
-    return m.rows if flipped else m.cols
-
-
-def _left(item):
-    m, flipped = item
-    return m.cols if flipped else m.rows
-
-
-def _ordered(word):
-    """Normal order: adjacent diagonal letters sorted, masks once, scalar factors sorted."""
-    return _scalars_sorted(_commuted(word))
-
-
-def _commuted(word):
-    """Adjacent diagonal letters sorted, masks once."""
-    out = []
-    for item in word:
-        out.append(item)
-        i = len(out) - 1
-        while i and out[i][0].diagonal and out[i - 1][0].diagonal and out[i] < out[i - 1]:
-            out[i - 1], out[i] = out[i], out[i - 1]
-            i -= 1
-    return tuple(
-        item for i, item in enumerate(out) if not (item[0].mask and out[i - 1 : i] == [item])
-    )
-
-
-def _segments(word):
-    """The word cut wherever it passes through the space of dimension one."""
-    cut, part = [], []
-    for item in word:
-        part.append(item)
-        if _right(item) == "1":
-            cut.append(tuple(part))
-            part = []
-    return [*cut, tuple(part)] if part else cut
-
-
-def _scalars_sorted(word):
-    if not any("1" in (m.rows, m.cols) for m, _ in word):
-        return word
-    parts = _segments(word)
-    first = [] if _left(word[0]) == "1" else parts[:1]
-    last = [] if _right(word[-1]) == "1" else parts[-1:]
-    if len(first) + len(last) > len(parts):
-        return word
-    scalars = parts[len(first) : len(parts) - len(last)]
-    scalars = sorted(min(part, _commuted(_flip(part))) for part in scalars)
-    return tuple(item for part in (*first, *scalars, *last) for item in part)
-
-
-def _rewrite(word, relations):
-    for left, right in relations:
-        for i in range(len(word) - len(left) + 1):
-            if word[i : i + len(left)] == left:
-                tail = word[i + len(left) :]
-                return {word[:i] + other + tail: c for other, c in right.items()}
-    return None
-
-
-def _diagonal_key(word):
-    """(diagonal letters, the rest): diag(D M) = D diag(M) = diag(M D)."""
-    pulled, word = [], list(word)
-    while word and word[0][0].diagonal:
-        pulled.append(word.pop(0))
-    while word and word[-1][0].diagonal:
-        pulled.append(word.pop())
-    word = tuple(word)
-    return _ordered(tuple(sorted(pulled))), min(_ordered(word), _ordered(_flip(word)))
-
-
-def _trace_key(word):
-    """The least among all rotations of the word and of its transpose."""
-    turned = [v[i:] + v[:i] for v in (word, _flip(word)) for i in range(max(1, len(word)))]
-    cut = [v for v in turned if v and _right(v[-1]) == "1"]  # a closed product of scalars
-    whole = [v for v in turned if v and not (v[0][0].diagonal and v[-1][0].diagonal)]
-    return min(map(_ordered, cut or whole or turned))  # neighbours that commute stay together
-
-
-class Series:
-    """A₀ + A₁η + A₂η² + … with matrix coefficients of any one kind.
-
-    `order` is the last power that is right; None when the series is a polynomial and exact.
-    """
-
-    __array_ufunc__ = None
-
-    def __init__(self, *coefficients, order=None):
-        self.coefficients = coefficients if order is None else coefficients[: order + 1]
-        self.order = order
-
-    def _least(self, other):
-        known = [s.order for s in (self, other) if s.order is not None]
-        return min(known, default=None)
-
-    def __add__(self, other):
-        other = _series(other)
-        a, b = self.coefficients, other.coefficients
-        if len(a) < len(b):
-            a, b = b, a
-        summed = (*(x + y for x, y in zip(a, b, strict=False)), *a[len(b) :])
-        return Series(*summed, order=self._least(other))
-
-    def __neg__(self):
-        return self.map(lambda x: -x)
-
-    def __sub__(self, other):
-        return self + -_series(other)
-
-    def __rsub__(self, other):
-        return _series(other) - self
-
-    def _product(self, other, times):
-        other = _series(other)
-        a, b = self.coefficients, other.coefficients
-        out = [None] * (len(a) + len(b) - 1)
-        for i, x in enumerate(a):
-            for j, y in enumerate(b):
-                term = times(x, y)
-                out[i + j] = term if out[i + j] is None else out[i + j] + term
-        return Series(*out, order=self._least(other))
-
-    def __matmul__(self, other):
-        return self._product(other, lambda x, y: x @ y)
-
-    def __rmatmul__(self, other):
-        return _series(other) @ self
-
-    def __mul__(self, other):
-        return self._product(other, lambda x, y: x * y)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __truediv__(self, number):
-        return self.map(lambda x: x / number)
-
-    def map(self, linear):
-        """A linear map applied to every coefficient."""
-        return Series(*map(linear, self.coefficients), order=self.order)
-
-    @property
-    def T(self):
-        return self.map(lambda x: x.T)
-
-    def diagonal(self):
-        return self.map(lambda x: x.diagonal())
-
-    def trace(self):
-        return self.map(lambda x: x.trace())
-
-    def sum(self):
-        return self.map(lambda x: x.sum())
-
-
-def _series(x):
-    return x if isinstance(x, Series) else Series(x)
-
-
-def columns(M, below):
-    """`M` without the column of a bias: its first columns, one for each row of `below`."""
-    if isinstance(M, Series):
-        return M.map(lambda x: columns(x, below))
-    if isinstance(below, Series):
-        return columns(M, below.coefficients[0])
-    if isinstance(M, Words):
-        return M.columns(below.rows)
-    return M if M.shape[1] == below.shape[0] else M[:, : below.shape[0]]
-
-
-def with_ones(a):
-    """`a` with a row of ones below it, the input of a layer with biases."""
-    if isinstance(a, Words):
-        J, O = a.alphabet.augmentation(a.rows)
-        return J @ a + O
-    xp = a.__array_namespace__()
-    return xp.concat([a, xp.ones_like(a[:1])])

@@ -1,0 +1,129 @@
+"""The evidence of a claim, and how a control has to fall."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .symbolic.verdict import Verdict
+
+
+@dataclass
+class Evidence:
+    """One measurement: what was seen, what a claim needs and what a control must reach.
+
+    kind: "proved for every size", "proved at these sizes" or "measured".
+    """
+
+    name: str
+    kind: str
+    value: float | str
+    needed: str
+    margin: str
+    stands: bool
+    falls: bool
+    on: str = ""
+
+
+class Check:
+    """What a claim or a control is given to show its evidence.
+
+    In a control every measurement must fall by its margin: the level `fall`, which by default is
+    a hundred times the tolerance or bound of the claim.
+    """
+
+    def __init__(self, control=False):
+        self.control = control
+        self.evidence, self.figures = [], []
+
+    def proved(self, verdict, on=""):
+        """The law is kept, by exact algebra; in a control it is not."""
+        if not isinstance(verdict, Verdict):
+            raise TypeError(f"check.proved takes what prove returns, not {verdict!r:.60}.")
+        words = verdict.algebra == "words"
+        kind = "proved for every size" if words else "proved at these sizes"
+        shown = "rate 0" if verdict.kept else verdict.offence()
+        refuted = not verdict.kept and verdict.decided
+        self._add(verdict.scope, kind, shown, "rate 0", "rate not 0", verdict.kept, refuted, on)
+
+    def equal(self, name, value, expected, *, tol, fall=None, on=""):
+        """|value - expected| is at most `tol` in every entry; in a control at least `fall`."""
+        value, expected = _real(name, value), _real(name, expected)
+        if value.shape != expected.shape and expected.ndim:
+            raise ValueError(f"{name}: shapes {value.shape} and {expected.shape} differ.")
+        name = f"|{name}|" if expected.ndim else name
+        self.at_most(name, np.abs(value - expected), tol, fall=fall, on=on)
+
+    def at_most(self, name, value, bound, *, fall=None, on=""):
+        """`value`, a number or the largest of an array, is at most `bound`; in a control ≥ fall."""
+        value = _number(name, value, np.max)
+        fall = 100 * bound if fall is None else fall
+        if not fall > bound:
+            raise ValueError(f"{name}: a control must reach beyond {bound:g}, not {fall:g}.")
+        stands, falls = value <= bound, value >= fall
+        self._add(name, "measured", value, f"≤ {bound:.3g}", f"≥ {fall:.3g}", stands, falls, on)
+
+    def at_least(self, name, value, bound, *, fall, on=""):
+        """`value`, or the least of an array, is at least `bound`; in a control at most `fall`."""
+        value = _number(name, value, np.min)
+        if not fall < bound:
+            raise ValueError(f"{name}: a control must reach below {bound:g}, not {fall:g}.")
+        stands, falls = value >= bound, value <= fall
+        self._add(name, "measured", value, f"≥ {bound:.3g}", f"≤ {fall:.3g}", stands, falls, on)
+
+    def order(self, name, steps, errors, expected, *, within=0.1, fall=0.3, on=""):
+        """Errors fall like steps to the power `expected`, fitted on a log-log scale, ± `within`."""
+        steps, errors = _real(name, steps), _real(name, errors)
+        if not fall > within:
+            raise ValueError(
+                f"{name}: a control must be off by more than {within:g}, not {fall:g}."
+            )
+        if steps.shape != errors.shape or len(np.unique(steps)) < 2:
+            raise ValueError(f"{name}: an order needs two different steps, each with its error.")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log([steps, errors])
+        if not np.isfinite(logs).all():
+            raise ValueError(f"{name}: no order can be fitted to the errors {errors}.")
+        seen = np.polyfit(logs[0], logs[1], 1)[0]
+        off = abs(seen - expected)
+        needed, margin = f"{expected:g} ± {within:g}", f"off by ≥ {fall:g}"
+        self._add(name, "measured", float(seen), needed, margin, off <= within, off >= fall, on)
+
+    def figure(self, drawn, caption=""):
+        """Attach a matplotlib axes or figure."""
+        self.figures.append((getattr(drawn, "figure", drawn), caption))
+
+    def _add(self, name, kind, value, needed, margin, stands, falls, on):
+        real = isinstance(value, str) or np.isfinite(value)  # nan and inf measure nothing
+        stands, falls = bool(real and stands), bool(real and falls)
+        self.evidence.append(Evidence(name, kind, value, needed, margin, stands, falls, on))
+
+    def finish(self):
+        """Raise AssertionError unless all evidence stands, or in a control falls."""
+        __tracebackhide__ = True
+        if not self.evidence:
+            raise AssertionError("No evidence was shown.")
+        good = (lambda e: e.falls) if self.control else (lambda e: e.stands)
+        wrong = [e for e in self.evidence if not good(e)]
+        if wrong:
+            need = "margin" if self.control else "needed"
+            lines = [f"{e.name}: {shown(e.value)}, needed {getattr(e, need)}" for e in wrong]
+            start = "The control does not fall" if self.control else "The claim does not stand"
+            raise AssertionError(f"{start}: " + "; ".join(lines))
+
+
+def _real(name, value):
+    value = np.asarray(value)
+    if value.dtype.kind == "c":  # NumPy would drop the imaginary part
+        raise TypeError(f"{name}: complex numbers cannot be compared; take their abs.")
+    return value.astype(float)
+
+
+def _number(name, value, reduce):
+    value = _real(name, value)
+    if not value.size:
+        raise ValueError(f"{name}: nothing to compare.")
+    return float(reduce(value))
+
+
+def shown(value):
+    return value if isinstance(value, str) else f"{value:.4g}"

@@ -1,0 +1,51 @@
+"""The kinds of matrix a rule may meet besides float arrays: exact entries, words, and series.
+
+A rule or a law is plain code in ``@``, ``.T``, ``+``, ``-`` and division by an integer, with an
+elementwise ``*`` only inside an activation.  Every class here gives those signs the meaning NumPy
+gives them, so one definition of a rule is run, proved and expanded without being rewritten.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+from .normal import Letter as Letter
+from .series import Series as Series
+from .words import Alphabet as Alphabet
+from .words import Words as Words
+from .words import exact as exact
+
+
+def entries(shape, make):
+    """Object array of `shape` whose entry (i, j) is ``make(i, j)``."""
+    out = np.empty(shape, dtype=object)
+    for index in np.ndindex(*shape):
+        out[index] = make(*index)
+    return out
+
+
+def rational(shape, rng, bound=9):
+    """Random object array of `Fraction`, numerators and denominators at most `bound`."""
+    top = rng.integers(-bound, bound + 1, shape)
+    bottom = rng.integers(1, bound + 1, shape)
+    return entries(shape, lambda *ij: Fraction(int(top[ij]), int(bottom[ij])))
+
+
+def columns(M, below):
+    """`M` without the column of a bias: its first columns, one for each row of `below`."""
+    if isinstance(M, Series):
+        return M.map(lambda x: columns(x, below))
+    if isinstance(below, Series):
+        return columns(M, below.coefficients[0])
+    if isinstance(M, Words):
+        return M.columns(below.rows)
+    return M if M.shape[1] == below.shape[0] else M[:, : below.shape[0]]
+
+
+def with_ones(a):
+    """`a` with a row of ones below it, the input of a layer with biases."""
+    if isinstance(a, Words):
+        J, O = a.alphabet.augmentation(a.rows)
+        return J @ a + O
+    xp = a.__array_namespace__()
+    return xp.concat([a, xp.ones_like(a[:1])])
