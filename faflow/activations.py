@@ -84,6 +84,8 @@ def _short(number):
 @lru_cache
 def leaky_relu(slope=0.01):
     """z for z > 0, slope·z below."""
+    if not abs(slope) < float("inf"):
+        raise ValueError(f"leaky_relu needs a finite slope, but got {slope}.")
     gate = lambda z: (z > 0) + slope * (z <= 0)
     f, pull = lambda z: z * gate(z), lambda z, error: error * gate(z)
     return Activation(f"leaky_relu({_short(slope)})", f, pull, degree=1, smooth=False)

@@ -126,6 +126,15 @@ def owner(name, bases):
     return max(fits, key=len, default=None)
 
 
+def _foreign(claim, control):
+    """What is wrong if a control measures something that its claim does not."""
+    measured = lambda trial: {(e.name, e.needed) for e in trial.evidence if e.kind == "measured"}
+    foreign = sorted(name for name, _ in measured(control) - measured(claim))
+    if not foreign:
+        return ""
+    return f"it measures {', '.join(foreign)}, which the claim does not, or against another bound"
+
+
 def claims_of(trials):
     """Every claim with its controls; those that do not fit together are problems of their own."""
     claims = [t for t in trials if not t.control]
@@ -141,6 +150,8 @@ def claims_of(trials):
         if not own:
             problems.append("It has no control, so nothing shows that the check can fail.")
         problems += [f"{c.name}: {c.problem or 'it did not run'}" for c in own if not c.passed]
+        if not problems:
+            problems += [f"{c.name}: {why}" for c in own if (why := _foreign(claim, c))]
         made.append(Claim(claim, own, problems))
     for control in controls:
         if of(control) is None:

@@ -2,7 +2,7 @@
 
 A law is ``law(rule, w)``: conserved if its value never changes along the flow of `rule`.  Layers
 count from 0, so ``k`` names hidden layer k + 1 of the papers.  Layer rates enter as the flow
-demands; weight decay breaks every law here.
+demands.  With weight decay no law here is constant; some then decay exponentially.
 """
 
 import numpy as np
@@ -111,7 +111,7 @@ def lyapunov(rule, w, *, target):
     """
     feedback = end_to_end_feedback(rule, len(w))
     last, first = feedback @ w[-1], feedback @ target @ w[0].T
-    return (last @ last.T).trace() / 2 - first.trace()
+    return (last @ last.T).trace() / 2 / rule.rate(len(w) - 1) - first.trace() / rule.rate(0)
 
 
 def lyapunov_rate(rule, w, *, target, covariance):
@@ -148,9 +148,12 @@ def feedback_of(rule, w, k=0):
 
 
 def direction_alignment(rule, w, *, task):
-    """Cosine of the angle between the rule's velocity and gradient descent's, all layers."""
+    """Cosine of the angle between the rule's velocity and plain gradient descent's, all layers.
+
+    The rule's rates and decay count; a decay piecewise in time is that of ``rule.at(t)``.
+    """
     weights = rule.weights(w)
-    moved, descent = rule.velocity(task, w)[: len(weights)], GD().velocity(task, weights)
+    moved, descent = rule(task, w)[: len(weights)], GD().velocity(task, weights)
     flat = lambda parts: np.concatenate([V.ravel() for V in parts])
     return _cosine(flat(moved), flat(descent))
 
@@ -158,10 +161,14 @@ def direction_alignment(rule, w, *, task):
 def principal_angles(first, second):
     """Cosines of the principal angles between the row spaces of two matrices, largest first.
 
-    The row space of a first layer's weights is what a linear network represents of its input.
+    As many as the smaller of the two ranks; none for a zero matrix.  The row space of a first
+    layer's weights is what a linear network represents of its input.
     """
-    bases = [np.linalg.qr(M.T)[0] for M in (first, second)]
-    return np.clip(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False), 0, 1)
+    bases = []
+    for M in (first, second):
+        _, values, rows = np.linalg.svd(M, full_matrices=False)
+        bases.append(rows[values > np.finfo(float).eps * max(M.shape) * values[0]])
+    return np.clip(np.linalg.svd(bases[0] @ bases[1].T, compute_uv=False), 0, 1)
 
 
 def representations(rule, w, *, task, k=0):

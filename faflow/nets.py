@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,14 @@ class Task:
         phi = tuple(map(activation, self.phi)) if several else activation(self.phi)
         loss = self.loss
         if not isinstance(loss, Loss):
-            if loss not in LOSSES:
+            if not isinstance(loss, str) or loss not in LOSSES:
                 raise ValueError(f"Unknown loss {loss!r}; choose from {', '.join(LOSSES)}.")
             loss = LOSSES[loss]
+        scale = self.output_scale
+        if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 < abs(scale) < np.inf:
+            raise ValueError(f"output_scale must be a finite number other than 0, not {scale!r}.")
+        if not isinstance(self.bias, bool | np.bool_):
+            raise ValueError(f"bias must be True or False, but is {self.bias!r}.")
         for name, value in {"X": X, "Y": Y, "phi": phi, "loss": loss}.items():
             object.__setattr__(self, name, value)
         columns = [getattr(M, "shape", (0, 0))[1] for M in (X, Y)]  # words have no shape
@@ -132,16 +138,39 @@ def forward(task, w):
 
 
 def loss(task, w):
-    """The loss of the network with weights `w`, summed over the samples."""
-    return task.loss.value(forward(task, w)[2], task.Y)
+    """The loss of the network with forward weights `w`, summed over the samples.
+
+    w: weight matrices alone; of a state with more in it, ``rule.weights(state)``.
+    """
+    return task.loss.value(_output(task, w), task.Y)
+
+
+def _output(task, w):
+    chain = [len(task.X), *(len(W) for W in w)]
+    fits = all(W.shape[1] == n + task.bias for n, W in zip(chain, w, strict=False))
+    if not fits or chain[-1] != len(task.Y):
+        shown = " ".join("x".join(map(str, W.shape)) for W in w)
+        raise ValueError(
+            f"The weights {shown} are no network{' with biases' * task.bias} from {len(task.X)}"
+            f" inputs to {len(task.Y)} targets; of a state with feedback take rule.weights(state)."
+        )
+    return forward(task, w)[2]
 
 
 def accuracy(task, w):
-    """Share of samples classified right: by the largest output, or its sign if there is one."""
-    f = forward(task, w)[2]
-    if len(f) == 1:
-        return float(np.mean(np.sign(f) == np.sign(task.Y)))
-    return float(np.mean(f.argmax(0) == task.Y.argmax(0)))
+    """Share of samples classified right: by the largest output, or its sign if there is one.
+
+    w: forward weights, as in `loss`.  Raises ValueError unless the targets are classes: one row of
+    -1 and +1, or columns with a single largest entry, of 0 and 1 or of -1 and +1.
+    """
+    Y, f = task.Y, _output(task, w)
+    if not (np.isin(Y, (-1, 1)).all() or (len(Y) > 1 and np.isin(Y, (0, 1)).all())):
+        raise ValueError("Accuracy needs labels -1 and +1, or columns of 0 and 1, as targets.")
+    if len(Y) == 1:
+        return float(np.mean(np.sign(f) == Y))
+    if not (np.sum(Y == 1, axis=0) == 1).all():
+        raise ValueError("Accuracy needs exactly one class a sample, a single 1 in each column.")
+    return float(np.mean(f.argmax(0) == Y.argmax(0)))
 
 
 def regression(task):
@@ -159,14 +188,22 @@ def sizes_of(w):
     return (w[0].shape[1], *(W.shape[0] for W in w))
 
 
+def checked_sizes(sizes):
+    """Layer widths as a tuple of at least two positive integers."""
+    whole = lambda n: isinstance(n, Integral) and n > 0
+    if not hasattr(sizes, "__len__") or len(sizes) < 2 or not all(map(whole, sizes)):
+        raise ValueError(f"sizes must be at least two positive widths, input first, not {sizes}.")
+    return tuple(int(n) for n in sizes)
+
+
 def init(sizes, *, scale=1.0, seed=0, bias=False):
     """Gaussian weights of standard deviation ``scale / sqrt(fan in)``, biases zero.
 
     sizes: layer widths, input first.  Returns a tuple of (width, width below [+ 1]) arrays.
     """
-    sizes = tuple(sizes)
-    if len(sizes) < 2 or any(n != int(n) or n < 1 for n in sizes):
-        raise ValueError(f"sizes must be at least two positive widths, input first, not {sizes}.")
+    sizes = checked_sizes(sizes)
+    if not np.isfinite(scale):
+        raise ValueError(f"scale must be a finite number, but is {scale!r}.")
     rng = np.random.default_rng(seed)
     w = [scale * rng.standard_normal(s) / np.sqrt(s[1]) for s in shapes(sizes)]
     return tuple(np.hstack([W, np.zeros((len(W), 1))]) if bias else W for W in w)

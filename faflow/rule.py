@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .matrices import columns
-from .nets import forward, init, matrix, replaced
+from .nets import checked_sizes, forward, init, matrix, replaced
 
 
 class Piecewise(NamedTuple):
@@ -117,6 +117,7 @@ class Rule:
     @classmethod
     def random(cls, sizes, *, scale=1.0, seed=0, **options):
         """The rule with Gaussian feedback of standard deviation `scale`."""
+        sizes = checked_sizes(sizes)
         rng = np.random.default_rng([seed, 1])  # not the numbers of `init` at the same seed
         return cls(tuple(scale * rng.standard_normal(s) for s in cls.shapes(sizes)), **options)
 
@@ -143,7 +144,8 @@ def _per_layer(value, name):
             times, values = tuple(number.times), tuple(number.values)
             if name == "rates":
                 raise ValueError("rates must be constant; only decay may be piecewise in time.")
-            if len(values) != len(times) + 1 or list(times) != sorted(set(times)):
+            finite = np.isfinite(np.array(times, dtype=float)).all()
+            if len(values) != len(times) + 1 or not finite or list(times) != sorted(set(times)):
                 raise ValueError(
                     f"Piecewise needs increasing times and one more value than times, but has times"
                     f" {times} and values {values}."

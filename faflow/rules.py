@@ -6,6 +6,7 @@ A rule is told apart by how it carries the error from one layer to the one below
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -85,9 +86,16 @@ class SignFA(Rule):
 
     beta: float | None = None
 
+    def __post_init__(self):
+        super().__post_init__()
+        beta = self.beta
+        if beta is not None and not (isinstance(beta, int | float | Fraction) and beta > 0):
+            raise ValueError(f"beta must be a positive number, or None for the sign, not {beta!r}.")
+
     def _feedback(self, W):
         if isinstance(W, Words):
-            return _elementwise("sign" if self.beta is None else "tanh", W)
+            name = f"sign({W})" if self.beta is None else f"tanh({self.beta} {W})"
+            return W.alphabet.letter(name, W.rows, W.cols)
         if self.beta is not None:
             return tanh_of(self.beta * W)
         return sign_of(W)
@@ -97,11 +105,13 @@ class SignFA(Rule):
 
     def potential(self, w, k):
         """Σ|W| over a column, or Σ log cosh(beta W)/beta: its gradient is the feedback."""
-        return column_potential(outgoing(w, k), self._feedback, self._antiderivative)
+        above = outgoing(w, k)
+        if self.beta is None:  # |W| = sign(W) W, the signs constant where no weight is zero
+            now = above.coefficients[0] if isinstance(above, Series) else above
+            return (self._feedback(now).T @ above).diagonal()
+        return column_potential(above, self._feedback, self._antiderivative, f"beta {self.beta}")
 
     def _antiderivative(self, W):
-        if self.beta is None:
-            return W * sign_of(W)
         z = self.beta * W  # log cosh z = softplus(2z) - z - log 2, without overflow
         return (softplus_of(2 * z) - z - softplus_of(0 * z)) / self.beta
 
@@ -201,21 +211,28 @@ def _followed(task, w, moved):
 RULES = {rule.__name__: rule for rule in (GD, FA, DFA, SignFA, KolenPollack, FAStar)}
 
 
-def _elementwise(name, W):
-    """The word of one letter that stands for the function `name` of the words `W`, by entries."""
-    return W.alphabet.letter(f"{name}({W})", W.rows, W.cols)
+def column_potential(W, slope, value, name=""):
+    """Column sums of an elementwise function, given by its `value` and its `slope`.
 
-
-def column_potential(W, slope, value):
-    """Column sums of an elementwise function with this `slope` and `value`.
-
-    On words a letter of its own; on a series right to first order, by the slope.
+    On words a letter of its own, told from others by `name`; on a series right to first order, by
+    the slope.  Raises ValueError if the slope is not the derivative of the value.
     """
+    _check_slope(slope, value)
     if isinstance(W, Series):
         now, moved = W.coefficients[:2]
         rate = (slope(now).T @ moved).diagonal()
-        return Series(column_potential(now, slope, value), rate, order=1)
+        return Series(column_potential(now, slope, value, name), rate, order=1)
     if isinstance(W, Words):
-        name = f"potential({W})"
-        return W.alphabet.letter(name, W.cols, W.cols, diagonal=True).diagonal()
+        letter = f"potential({name} {W})"
+        return W.alphabet.letter(letter, W.cols, W.cols, diagonal=True).diagonal()
     return value(W).sum(0)
+
+
+def _check_slope(slope, value):
+    points, h = np.array([[-1.7, -0.4, 0.3, 2.1]]), 1e-5
+    seen, said = (value(points + h) - value(points - h)) / (2 * h), slope(points)
+    if not np.allclose(seen, said, rtol=1e-6, atol=1e-6):
+        raise ValueError(
+            f"The potential's derivative must be the slope, but at {points[0]} it is"
+            f" {seen[0].round(6)} and the slope {said[0]}."
+        )

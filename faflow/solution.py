@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from . import nets
 from .extras import needs
 from .nets import ACTIVATIONS, LOSSES, Activation, Task, activation
 from .rules import RULES, Piecewise, Rule
 
 FORMAT, VERSION = "faflow solution", 1
+WRITTEN = ("rule", "options", "phi", "loss", "bias", "output_scale", "observed", "made", "arrays")
 
 
 class Unfinished(RuntimeError):
@@ -72,6 +74,14 @@ class Solution:
             )
         return np.stack(values)
 
+    def loss(self, k=-1, task=None):
+        """The loss at time number `k`, on the solution's own task or another, summed."""
+        return nets.loss(task or self.task, self.rule.weights(self.at(k)))
+
+    def accuracy(self, k=-1, task=None):
+        """Share of samples classified right at time number `k`, on its own task or another."""
+        return nets.accuracy(task or self.task, self.rule.weights(self.at(k)))
+
     def __str__(self):
         chain = self.final if self.final else self.at(-1)
         sizes = " ".join("x".join(map(str, W.shape)) for W in chain)
@@ -127,6 +137,7 @@ class Solution:
             "output_scale": self.task.output_scale,
             "observed": list(self.observed),
             "made": self.made,
+            "arrays": sorted(arrays),
         }
         try:
             text = json.dumps(about, default=_plain)
@@ -179,17 +190,20 @@ def load(path, *, rules=(), activations=()):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         about = json.loads(str(arrays.pop("about")))
-        if about["format"] != FORMAT:
-            raise KeyError("format")
+        ours = about["format"] == FORMAT and isinstance(about["version"], int)
     except FileNotFoundError:
         raise
     except Exception as error:
         raise ValueError(f"{path} is not a file saved by a faflow Solution.") from error
+    if not ours:
+        raise ValueError(f"{path} is not a file saved by a faflow Solution.")
     if about["version"] > VERSION:
         raise ValueError(
             f"{path} has version {about['version']} of the format, but this faflow reads up to"
             f" {VERSION}; install a newer one."
         )
+    if not set(WRITTEN) <= set(about) or sorted(arrays) != about["arrays"]:
+        raise ValueError(f"{path} was saved by faflow, but parts of it are missing.")
     known = RULES | {rule.__name__: rule for rule in rules}
     if about["rule"] not in known:
         raise ValueError(

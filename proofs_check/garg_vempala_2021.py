@@ -56,7 +56,7 @@ def matrix_invariant(check, kind=ff.FA, law=laws.feedback_balance):
         drifts.append(np.max(np.linalg.norm(values - values[0], axis=(1, 2))))
         curves.append((sol.ts, np.linalg.norm(values - values[0], axis=(1, 2)), scale))
     on = "8 × 7, rank 3, r = 4, t ≤ 50; starts of scale 0, 0.1, 1"
-    check.at_most("drift |Q(t) - Q(0)|, worst start", np.max(drifts), 1e-9, fall=1e-2, on=on)
+    check.at_most("drift of the law, worst of 3 starts", np.max(drifts), 1e-9, fall=1e-2, on=on)
     good = kind is ff.FA and law is laws.feedback_balance
     fig = Figure(figsize=(5.5, 3.6), layout="constrained")
     ax = fig.subplots()
@@ -91,76 +91,78 @@ def control_matrix_invariant_gradient_descent(check):
 
 
 def control_matrix_invariant_antisymmetric(check):
-    """The antisymmetric part of CZ, which no symmetry protects."""
+    """The antisymmetric part of CZ in place of Q, which no symmetry protects."""
 
     def antisymmetric(rule, w):
         carried = rule.B[0] @ w[1]
         return carried - carried.T
 
-    check.proved(ff.prove(antisymmetric, ff.FA))
-    task, rule, rng = problem(8, 7, 3, 4)
-    sol = ff.integrate(rule, task, start(rng, task, rule, 1.0), np.linspace(0, 50, 11))
-    drift = np.ptp(sol.measure(antisymmetric), axis=0)
-    check.at_most("drift of CZ - (CZ)ᵀ", drift, 1e-9, fall=1e-2, on="a start of scale 1")
+    matrix_invariant(check, law=antisymmetric)
 
 
 # Discrete steps
 
 
-def discrete_invariant(check, together=True):
+def discrete_invariant(check, fresh=False):
     task, rule, rng = problem(8, 7, 3, 4)
-    w0 = start(rng, task, rule, 0.3)
-    drifts, gaps, etas = [], [], (0.02, 0.01, 0.005, 0.0025)
-    for eta in etas:
-        steps = round(20 / eta)
-        w = stepped(rule, task, w0, eta, steps, together)
-        law = [laws.feedback_balance(rule, (W, Z)) for W, Z in zip(*w, strict=True)]
-        moved = np.diff(w[0], axis=0)
-        predicted = np.cumsum(moved @ moved.transpose(0, 2, 1), axis=0)
-        gaps.append(np.max(np.abs(np.array(law[1:]) - law[0] - predicted)))
-        drifts.append(np.linalg.norm(law[-1] - law[0]))
-    check.at_most(
-        "|Q_T - Q_0 - η² Σ FFᵀ|, worst of four step sizes",
-        np.max(gaps),
-        1e-12,
-        fall=1e-2,
-        on="8 × 7, rank 3, r = 4, 1,000 to 8,000 steps",
-    )
+    w0, etas = start(rng, task, rule, 0.3), (0.02, 0.01, 0.005, 0.0025)
+    drifts = {}
+    for weight in (0, 0.5, 1):
+        gaps, drifts[weight] = [], []
+        for eta in etas:
+            w = stepped(rule, task, w0, eta, round(20 / eta), weight, fresh)
+            law = np.array([laws.feedback_balance(rule, pair) for pair in zip(*w, strict=True)])
+            moved = np.diff(w[0], axis=0)
+            squares = np.cumsum(moved @ moved.transpose(0, 2, 1), axis=0)
+            gaps.append(np.max(np.abs(law[1:] - law[0] - (1 - 2 * weight) * squares)))
+            drifts[weight].append(np.linalg.norm(law[-1] - law[0]))
+        check.at_most(
+            f"|Q_T - Q_0 - ({1 - 2 * weight:g}) η² Σ FFᵀ|, worst of four step sizes",
+            np.max(gaps),
+            1e-12,
+            fall=1e-3,
+            on="8 × 7, rank 3, r = 4, 1,000 to 8,000 steps",
+        )
     return etas, drifts
 
 
-def stepped(rule, task, w0, eta, steps, together):
-    """(W, Z) at every step; both from the old weights, or Z from the new W."""
-    if together:
+def stepped(rule, task, w0, eta, steps, weight=0, fresh=False):
+    """(W, Z) at every step, Z moving with W + weight · ΔW, and with a fresh residual if asked."""
+    if weight == 0 and not fresh:
         return ff.iterate(rule, task, w0, eta=eta, steps=steps).w
     kept, (W, Z) = [w0], w0
     for _ in range(steps):
-        W = W + eta * rule(task, (W, Z))[0]
-        Z = Z + eta * rule(task, (W, Z))[1]
+        E, moved = task.Y - Z @ W, eta * rule(task, (W, Z))[0]
+        E = task.Y - Z @ (W + moved) if fresh else E
+        W, Z = W + moved, Z + eta * E @ (W + weight * moved).T
         kept.append((W, Z))
     return tuple(map(np.stack, zip(*kept, strict=True)))
 
 
 def claim_discrete_invariant(check):
-    """Simultaneous steps of size η move Q by exactly η² Σ FFᵀ with F = CE, upwards and O(η).
+    """A step of size η moves Q by exactly (1 - 2a) η² FFᵀ, F = CE, if Z moves with W + a ΔW.
+
+    The residual E is that before the step.  a = 0, all layers together: upwards, and O(η) after a
+    fixed time.  a = 1, Z after W: downwards by as much.  a = 1/2: Q is kept exactly.
 
     Source: derived in this project.
     Class: derived
     """
     etas, drifts = discrete_invariant(check)
-    check.order("order of the drift in η", etas, drifts, 1)
+    check.order("order of the drift in η", etas, drifts[0], 1)
     fig = Figure(figsize=(5, 3.6), layout="constrained")
     ax = fig.subplots()
-    ax.loglog(etas, drifts, "o-", label="|Q_T - Q_0| after T = 20")
-    ax.loglog(etas, drifts[0] * np.array(etas) / etas[0], "k:", label="slope 1")
-    ax.set(xlabel="step size η", ylabel="drift of the matrix law")
+    for weight, style in ((0, "o-"), (1, "s--"), (0.5, "^:")):
+        ax.loglog(etas, drifts[weight], style, label=f"Z moves with W + {weight:g} ΔW")
+    ax.loglog(etas, 1.3 * drifts[0][0] * np.array(etas) / etas[0], "k:", lw=1, label="slope 1")
+    ax.set(xlabel="step size η", ylabel="|Q_T - Q_0| after T = 20")
     ax.legend(fontsize=8)
-    check.figure(fig, "The drift of discrete feedback alignment is of first order in the step.")
+    check.figure(fig, "Drift of the matrix law under three orders of updating.")
 
 
-def control_discrete_invariant_one_after_the_other(check):
-    """Z moves with the new W: the drift has the other sign."""
-    discrete_invariant(check, together=False)
+def control_discrete_invariant_fresh_residual(check):
+    """The residual is computed anew after W has moved."""
+    discrete_invariant(check, fresh=True)
 
 
 # The linear invariant
@@ -277,7 +279,7 @@ def global_convergence(check, blind=False):
     ax.set(xlabel="time (1/learning rate)", ylabel="|Y - ZW|")
     ax.set_title("C blind to one direction of Y" if blind else "C injective on col(Y)")
     ax.legend(fontsize=8)
-    check.figure(fig, "The residual from starts of every scale.")
+    check.figure(fig, "The residual along flows from starts of four scales.")
 
 
 def claim_global_convergence(check):
@@ -326,14 +328,15 @@ def closed_form(check, eps=0.0):
     ax.plot([], [], "k:", label="closed form from zero")
     ax.set(xlabel="time (1/learning rate)", ylabel="singular values of W")
     ax.legend(fontsize=8)
-    check.figure(fig, "Each mode of CY grows by its own scalar equation.")
+    check.figure(fig, "Singular values of W along the flow, and in closed form.")
 
 
 def claim_closed_form(check):
     """From zero start the FA flow is known exactly, for every Y, C and rank.
 
-    With CY = P diag(d) Rᵀ: W = P diag(w) Rᵀ, Z = YR diag(w²/2d) Pᵀ, dw_i/dt = d_i - w_i³/2; the
-    limit is ZW = Y P_{CY}.  Both engines agree with it.
+    With CY = P diag(d) Rᵀ: W = P diag(w) Rᵀ, Z = YR diag(w²/2d) Pᵀ, dw_i/dt = d_i - w_i³/2.
+    Measured with SciPy, and with diffrax where it is installed; five shapes, r below, at and above
+    the rank.
 
     Source: derived in this project.
     Class: derived

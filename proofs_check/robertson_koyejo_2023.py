@@ -16,7 +16,7 @@ from faflow.matrices import Series
 
 LOSSES = ("squared", "logistic", "cross_entropy", "exponential")
 SIZES = (4, 6, 5, 3)
-DRIFT = 2e-4
+DRIFT = 5e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +179,7 @@ def drawn_theorem_1(check, sol, law, title):
     right.set(xlabel="time (1/learning rate)", ylabel="|law - its start|", title="drift")
     left.legend(fontsize=8, ncols=2)
     right.legend(fontsize=8)
-    check.figure(fig, "The two sides of the law grow together; their difference stays.")
+    check.figure(fig, "The two sides of the law and their difference; right, how far it moves.")
 
 
 def claim_theorem_1(check):
@@ -231,22 +231,22 @@ def neuron_law(check, kind=ff.FA, phi=None, law=laws.neuron_feedback_balance, de
                 rule = kind(ff.FA.random(SIZES, seed=seed).B, decay=decay)
                 rates += [pointwise_rate(law, rule, task, w, k=k) for k in (0, 1)]
         check.at_most(
-            f"rates over |velocity|, {activation}",
+            "rates over |velocity|",
             np.max(rates),
             1e-13,
             fall=1e-2,
-            on="5 problems of each of 4 losses, seeds 0-4, 4-6-5-3 with biases",
+            on=f"{activation}: 5 problems of each of 4 losses, seeds 0-4, 4-6-5-3 with biases",
         )
         task, w = problem(0, phi=activation)
         rule = kind(ff.FA.random(SIZES, scale=0.5, seed=0).B, decay=decay)
         sol = ff.integrate(rule, task, w, np.linspace(0, 1, 11), solver="rk45", step=1e-3)
         drift = [np.ptp(sol.measure(law, k=k), axis=0).max() for k in (0, 1)]
         check.at_most(
-            f"drift along a flow, {activation}",
+            "drift along a flow",
             np.max(drift),
             DRIFT,
             fall=1e-2,
-            on="4-6-5-3 with biases, 0 ≤ t ≤ 1, fixed steps of 1e-3",
+            on=f"{activation}: 4-6-5-3 with biases, 0 ≤ t ≤ 1, fixed steps of 1e-3",
         )
 
 
@@ -358,7 +358,8 @@ def discrete_drift(check, kind=ff.FA, phi="relu", batches=4):
     for seed in range(5):
         task, w = problem(seed, phi=phi)
         rule = kind(ff.FA.random(SIZES, seed=seed).B)
-        sol = ff.iterate(rule, task, w, eta=0.02, steps=400, batches=batches, seed=seed)
+        eta = 0.02 / (1 + seed)
+        sol = ff.iterate(rule, task, w, eta=eta, steps=400, batches=batches, seed=seed)
         for k in (0, 1):
             q = sol.measure(laws.neuron_feedback_balance, k=k)
             predicted = np.cumsum(np.sum(np.diff(sol.w[k], axis=0) ** 2, axis=2), axis=0) / 2
@@ -369,7 +370,7 @@ def discrete_drift(check, kind=ff.FA, phi="relu", batches=4):
         np.max(gaps),
         1e-12,
         fall=1e-2,
-        on="5 problems of 400 minibatch steps, seeds 0-4",
+        on="5 problems of 400 minibatch steps, seeds 0-4, η from 0.004 to 0.02",
     )
     fig = Figure(figsize=(5.5, 3.6), layout="constrained")
     ax = fig.subplots()
@@ -381,7 +382,7 @@ def discrete_drift(check, kind=ff.FA, phi="relu", batches=4):
     ax.plot([], [], "k:", label="½ Σ |step of the neuron's weights|²")
     ax.set(xlabel="time (step size × number of steps)", ylabel="law - its start", title=phi)
     ax.legend(fontsize=8)
-    check.figure(fig, "Discrete steps move the law upwards, by exactly half the squared steps.")
+    check.figure(fig, "The law along discrete steps, against half the sum of squared steps.")
 
 
 def claim_discrete_drift(check):
@@ -448,9 +449,16 @@ def potential(check, rule, law, on):
     task, w = problem(2, SIZES, "relu")
     w = rule.start(SIZES, seed=2, bias=True)
     for k in (0, 1):
-        check.proved(ff.prove(law, type(rule), depth=3, k=k, activation="piecewise", bias=True))
+        verdict = ff.prove(law, rule, depth=3, k=k, activation="piecewise", bias=True)
+        check.proved(verdict, on=f"{on}, hidden layer {k + 1}")
     rates = [pointwise_rate(law, rule, task, w, k=k) for k in (0, 1)]
-    check.at_most("rate over |velocity|", rates, 1e-13, fall=1e-2, on=on)
+    check.at_most("rate over |velocity|", rates, 1e-13, fall=1e-2, on=f"{on}, ReLU")
+    if getattr(rule, "beta", 1) is None:
+        return  # the flow of hard signs has kinks where a weight is zero
+    linear, _ = problem(2, SIZES, "linear")
+    sol = ff.integrate(rule, linear, w, np.linspace(0, 1, 11))
+    drift = [np.ptp(sol.measure(law, k=k), axis=0).max() for k in (0, 1)]
+    check.at_most("drift along a flow", drift, 1e-8, fall=1e-2, on=f"{on}, linear")
 
 
 def claim_potential(check):
@@ -458,7 +466,9 @@ def claim_potential(check):
 
     GD: ψ = |column|²/2.  Sign feedback: ψ = Σ|W|, an L1 norm; smoothed, Σ log cosh(βW)/β.  FA:
     ψ = ⟨b_j, column⟩.  Kolen-Pollack learning keeps |w_j|² + |column|² - 2⟨b_j, column⟩.
-    Proved for every size, three layers, with biases and every pattern of slopes.
+    Proved for every size, three layers, with biases and every pattern of slopes; that ψ' is what
+    is fed back is checked by finite differences where ψ is no polynomial.  Seen along flows of
+    linear networks, but for the hard sign, which is seen at a point only.
 
     Source: derived in this project; sign feedback also in Robertson & Koyejo (2023), version 2.
     Class: derived
@@ -489,6 +499,9 @@ def two_layer(seed, start, *, d=10, samples=4, hidden=6, out=1):
     W1 = start["scale"] * rng.standard_normal((hidden, samples)) @ X.T / d
     if start.get("outside"):
         W1 = W1 + 0.3 * rng.standard_normal((hidden, d))
+    if start.get("blind"):
+        u = np.linalg.svd(task.Y @ np.linalg.pinv(X))[0][:, 0]
+        rule = ff.FA((rule.B[0] - np.outer(rule.B[0] @ u, u),))
     W2 = start["sign"] * 0.5 * rule.B[0].T
     return task, rule, (W1, W2)
 
@@ -503,7 +516,7 @@ def minimum_norm(check, times=60, hidden=6, out=1, **start):
         product = sol.w[1][-1] @ sol.w[0][-1]
         distances.append(np.linalg.norm(product - least) / np.linalg.norm(least))
     check.at_most(
-        "|W₂W₁ - YX⁺| / |YX⁺|", np.max(distances), 1e-8, fall=1e-2, on="10 problems, seeds 0-9"
+        "|W₂W₁ - YX⁺| / |YX⁺|", np.max(distances), 1e-7, fall=1e-2, on="10 problems, seeds 0-9"
     )
 
 
@@ -513,13 +526,15 @@ def claim_minimum_norm(check):
     Squared loss, the columns of X independent, rows of W₁(0) in their span: if the loss tends to
     0 then W₂W₁ tends to YX⁺, of all interpolating maps the one of least norm.  Every dW₁ lies in
     that span, so this neither needs nor follows from the conservation law; that the loss tends
-    to 0 needs B of full column rank.
+    to 0 needs B of full column rank.  One output and three, from small W₁(0) and from zero.
 
-    Source: Robertson & Koyejo (2023), poster, Theorem 2.
-    Class: quoted
+    Source: Robertson & Koyejo (2023), poster, Theorem 2, for one output; several outputs and the
+    condition on B are derived in this project.
+    Class: derived
     """
     minimum_norm(check)
     minimum_norm(check, out=3)
+    minimum_norm(check, out=3, scale=0.0)
 
 
 def control_minimum_norm_start_outside_the_span(check):
@@ -527,13 +542,13 @@ def control_minimum_norm_start_outside_the_span(check):
     minimum_norm(check, outside=True)
 
 
-def control_minimum_norm_feedback_of_low_rank(check):
-    """Two hidden units for three outputs: B cannot be injective and the loss stays."""
-    minimum_norm(check, hidden=2, out=3)
+def control_minimum_norm_blind_feedback(check):
+    """B u = 0 for a left singular vector u of YX⁺, six hidden units, W₁(0) = 0: the loss stays."""
+    minimum_norm(check, out=3, scale=0.0, blind=True)
 
 
 def exponential(check, sign=1):
-    slacks, curves = [], []
+    slacks, excesses, curves = [], [], []
     for seed in range(10):
         task, rule, w0 = two_layer(seed, {"scale": 0.05, "sign": sign})
         aligned = abs(float(laws.layer_feedback_balance(rule, w0)))
@@ -543,6 +558,8 @@ def exponential(check, sign=1):
         losses = np.array([ff.loss(task, sol.at(k)) for k in range(len(sol))])
         excess = np.log(losses / losses[0]) + 2 * rate * ts
         slacks.append(np.max(excess[1:]))
+        products = [np.sum(rule.B[0].T * W2) for W2 in sol.w[1]]
+        excesses.append(np.min(products) / aligned - 1)
         curves.append((ts * rate, losses / losses[0]))
     check.at_most(
         "largest log(loss / bound), worst of 10",
@@ -550,6 +567,9 @@ def exponential(check, sign=1):
         0.0,
         fall=0.1,
         on="10 problems, seeds 0-9, 60 times each",
+    )
+    check.at_least(
+        "least alignment ⟨W₂, B₂⟩ / a, less 1", np.min(excesses), -1e-9, fall=-0.5, on="the same"
     )
     fig = Figure(figsize=(5.5, 3.6), layout="constrained")
     ax = fig.subplots()

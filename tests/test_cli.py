@@ -213,7 +213,7 @@ REFUSED = [
     ("--solver euler", "Unknown solver 'euler'; choose from dop853"),
     ("--rtol 0", "rtol must be between 0 and 1"),
     ("--step -1", "step must be a positive .*-1"),
-    ("--scale nan", "must be finite"),
+    ("--scale nan", "must be a finite number"),
     ("--decay inf", "decay must be finite"),
     ("--save /nowhere/run.npz", "There is no folder to write /nowhere/run.npz"),
     ("--save .", "it is a folder itself"),

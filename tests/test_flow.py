@@ -509,7 +509,7 @@ def test_what_was_made_is_told():
     made = ff.integrate(Counting(), given, w0, [0, 1]).made
     assert (made["solver"], made["rtol"], made["atol"]) == ("dop853", 1e-10, 1e-12)
     assert made["engine"].startswith("scipy ")
-    assert made["evaluations"] == len(calls)
+    assert made["evaluations"] == len(calls) - 1  # one before, to see that it is finite
     assert 12 * (made["accepted"] + made["rejected"]) <= len(calls)
     assert made["seconds"] > 0
 
@@ -555,3 +555,37 @@ def test_start_has_a_state_for_every_rule_the_flow_accepts():
         rule, given = kind.random(SIZES), task("tanh")
         sol = ff.integrate(rule, given, start(rule), [0, 0.1])
         assert len(sol.final) == (5 if kind is ff.KolenPollack else 3)
+
+
+def still(v):
+    """A rule of velocity `v` wherever it is."""
+
+    class Still(ff.Rule):
+        def velocity(self, task, w):
+            return v
+
+    return Still()
+
+
+@pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_velocity_that_is_not_finite_at_the_start_ends_the_run_at_once(engine, value):
+    given, w0 = ff.Task(np.eye(2), np.eye(2)), (np.eye(2),)
+    with pytest.raises(
+        ff.Unfinished, match=r"velocity of w\[0\] is not finite at the start"
+    ) as stop:
+        ff.integrate(still((np.full((2, 2), value),)), given, w0, [0, 1], engine=engine)
+    np.testing.assert_array_equal(stop.value.solution.final[0], w0[0])
+
+
+def test_velocities_too_large_to_step_from_end_the_run():
+    """SciPy's first step is nan here, from which it would never return."""
+    given = ff.Task(np.ones((1, 2)), [[1.0, -1.0]], "relu_power(3)")
+    with pytest.raises(ff.Unfinished):
+        ff.integrate(ff.GD(), given, (np.array([[1e60]]), np.array([[1.0]])), [0, 1])
+
+
+def test_a_velocity_of_the_wrong_shape_is_refused():
+    given, w0 = ff.Task(np.eye(2), np.eye(2)), (np.eye(2),)
+    with pytest.raises(ValueError, match="gives velocities of shapes"):
+        ff.integrate(still((np.ones((1, 2)),)), given, w0, [0, 1])

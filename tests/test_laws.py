@@ -242,3 +242,23 @@ def test_representations_are_the_activities_without_the_bias_row():
     np.testing.assert_allclose(laws.representations(rule, w, task=given), first)
     second = np.tanh(w[1] @ np.vstack([first, np.ones(5)]))
     np.testing.assert_allclose(laws.representations(rule, w, task=given, k=1), second)
+
+
+def test_principal_angles_see_only_the_row_space():
+    """span(e1) against span(e2) and itself; a zero matrix has no directions."""
+    twice = np.array([[1.0, 0, 0], [1.0, 0, 0]])
+    np.testing.assert_allclose(laws.principal_angles(twice, np.array([[0.0, 1, 0]])), [0])
+    np.testing.assert_allclose(laws.principal_angles(twice, np.array([[2.0, 0, 0]])), [1])
+    assert len(laws.principal_angles(np.zeros((2, 3)), twice)) == 0
+
+
+def test_the_direction_of_a_rule_takes_its_rates_and_decay():
+    rng = np.random.default_rng(0)
+    task = ff.Task(rng.standard_normal((3, 5)), rng.standard_normal((2, 5)))
+    w = ff.init((3, 4, 2), seed=1)
+    rule = ff.GD(decay=3.0, rates=(1.0, 5.0))
+    flat = lambda parts: np.concatenate([V.ravel() for V in parts])
+    a, b = flat(rule(task, w)), flat(ff.GD()(task, w))
+    expected = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+    assert laws.direction_alignment(rule, w, task=task) == pytest.approx(expected)
+    assert expected < 0.99

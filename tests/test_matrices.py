@@ -412,7 +412,10 @@ def test_columns_leave_out_the_bias(kind):
 
 def test_a_potential_on_a_series_stops_at_first_order():
     rng = np.random.default_rng(0)
-    rule, task = ff.SignFA(), ff.Task(rng.standard_normal((2, 3)), rng.standard_normal((2, 3)))
+    rule, task = (
+        ff.SignFA(beta=2.0),
+        ff.Task(rng.standard_normal((2, 3)), rng.standard_normal((2, 3))),
+    )
     w = ff.init((2, 3, 2))
     series = ff.over_a_step(ff.laws.neuron_potential_balance, rule, task, w)
     assert series.order == 1

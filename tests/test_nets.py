@@ -245,3 +245,50 @@ def test_initial_weights_have_variance_one_over_fan_in_and_no_bias(bias):
 def test_sizes_must_be_positive_widths(sizes):
     with pytest.raises(ValueError, match="at least two positive widths, input first"):
         ff.init(sizes)
+
+
+def kolen_pollack_run(sizes=(4, 3, 2)):
+    rng = np.random.default_rng(0)
+    labels = np.eye(2)[:, rng.integers(2, size=12)]
+    given = ff.Task(rng.standard_normal((4, 12)), labels, "tanh")
+    rule = ff.KolenPollack()
+    return given, ff.integrate(rule, given, rule.start(sizes), [0, 1])
+
+
+def test_feedback_in_the_state_is_not_taken_for_a_layer():
+    given, sol = kolen_pollack_run()
+    for measure in (ff.loss, ff.accuracy):
+        with pytest.raises(ValueError, match="are no network from 4 inputs to 2 targets"):
+            measure(given, sol.final)
+    W1, W2, _ = sol.final
+    f = W2 @ np.tanh(W1 @ given.X)
+    assert sol.loss() == pytest.approx(np.sum((f - given.Y) ** 2) / 2, rel=1e-12)
+    assert sol.accuracy() == np.mean(f.argmax(0) == given.Y.argmax(0))
+
+
+@pytest.mark.parametrize(
+    "Y", [[[0.0, 1.0, 1.0]], [[0.3, -2.0, 1.0]], [[0, 1, 1], [0, 1, 0]], [[1, 1, 0], [1, 0, 1]]]
+)
+def test_accuracy_is_for_classes_only(Y):
+    given = ff.Task(np.ones((1, 3)), Y)
+    with pytest.raises(ValueError, match=r"^Accuracy needs"):
+        ff.accuracy(given, (np.ones((len(Y), 1)),))
+
+
+@pytest.mark.parametrize("options", [{"output_scale": 0}, {"output_scale": np.nan}])
+def test_an_output_scale_that_is_no_number_or_zero_is_refused(options):
+    with pytest.raises(ValueError, match="output_scale must be a finite number"):
+        ff.Task(np.eye(2), np.eye(2), **options)
+
+
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_bias_is_true_or_false(value):
+    with pytest.raises(ValueError, match="bias must be True or False"):
+        ff.Task(np.eye(2), np.eye(2), bias=value)
+
+
+@pytest.mark.parametrize("sizes", [5, (3,), (3, 0), (3, 2.5)])
+def test_sizes_are_at_least_two_positive_widths(sizes):
+    for make in (ff.init, ff.FA.random):
+        with pytest.raises(ValueError, match="sizes must be at least two positive widths"):
+            make(sizes)

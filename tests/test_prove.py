@@ -8,6 +8,7 @@ from problems import with_sizes
 import faflow as ff
 from faflow import laws, nets
 from faflow.matrices import Words, rational
+from faflow.rules import column_potential
 
 THREE = ("words", "flint", "sympy")
 
@@ -371,7 +372,7 @@ def test_a_claimed_rate_is_decided_like_zero(rule, options):
         ({"relations": ["= 0"]}, "A relation reads"),
         ({"relations": ["X ="]}, "A relation reads"),
         ({"relations": ["Q X = 0"]}, "Unknown letter 'Q' in 'Q X = 0'; choose from W1, W2, X, E"),
-        ({"relations": ["W1 = W1"]}, "must shorten words"),
+        ({"relations": ["X = X"]}, "must shorten words"),
     ],
     ids=str,
 )
@@ -404,3 +405,96 @@ def test_over_a_step_is_the_law_after_a_step():
     assert not np.any(series[1] != 0)
     V = rule(given, w)[0]
     assert np.array_equal(series[2], V @ V.T)
+
+
+def test_a_law_of_another_smoothness_is_not_kept():
+    """The feedback tanh(W) and the potential of tanh(5W) are different words."""
+    other = lambda rule, w: laws.neuron_potential_balance(ff.SignFA(beta=5.0), w)
+    assert ff.prove(laws.neuron_potential_balance, ff.SignFA(beta=1.0), activation="piecewise")
+    assert not ff.prove(other, ff.SignFA(beta=1.0), activation="piecewise")
+
+
+@pytest.mark.parametrize("options", [{}, {"sizes": (2, 2, 1), "algebra": "sympy"}])
+def test_a_potential_whose_derivative_is_not_the_feedback_is_refused(options):
+    def wrong(rule, w):
+        psi = column_potential(w[1], rule._feedback, lambda W: 7 * W**2)
+        return (w[0] @ w[0].T).diagonal() / 2 - psi
+
+    with pytest.raises(ValueError, match="derivative must be the slope"):
+        ff.prove(wrong, ff.SignFA(beta=2.0), **options)
+
+
+def test_one_sample_does_not_speak_for_all_where_a_law_sees_the_data():
+    """x'Mx is a number for one sample: SMS = SM'S holds then and not for more."""
+
+    def law(rule, w, target, covariance):
+        M = w[0].T @ rule.B[0] @ target
+        return covariance @ M @ covariance - covariance @ M.T @ covariance
+
+    for options in ({"sizes": (2, 2, 1)}, {"activation": "piecewise"}):
+        with pytest.raises(ValueError, match="is zero"):
+            ff.prove(law, ff.FA, loss="squared", **options)
+    options = {"sizes": (2, 2, 1), "loss": "squared", "rate": laws.lyapunov_rate}
+    assert "any 1 sample," in ff.prove(laws.lyapunov, ff.FA, **options).scope
+    assert not ff.prove(law, ff.FA, sizes=(2, 2, 1), loss="squared", samples=2)
+    assert not ff.prove(law, ff.FA, loss="squared")
+
+
+@pytest.mark.parametrize("relation", ["W2 W1 = 0", "E = 0", "X E' = 0"])
+def test_a_relation_of_what_moves_is_refused(relation):
+    with pytest.raises(ValueError, match="moves along the flow"):
+        ff.prove(laws.feedback_balance, ff.FA, relations=[relation])
+
+
+@pytest.mark.parametrize("name", ["W1", "B2", "X", "E"])
+def test_a_letter_of_the_problem_cannot_be_named_again(name):
+    with pytest.raises(ValueError, match="is the problem's own"):
+        ff.prove(laws.feedback_balance, ff.FA, letters={name: ("h1", "in")})
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda rule, w: rule.B[0] @ rule.B[0].T,
+        lambda rule, w: laws.feedback_balance(rule, w) * 0,
+        lambda rule, w: w[0] is w[1],
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"sizes": (2, 2, 2)}])
+def test_a_law_that_says_nothing_of_the_weights_is_refused(law, options):
+    with pytest.raises(ValueError, match="zero or does not depend on the weights"):
+        ff.prove(law, ff.FA, **options)
+
+
+def test_the_hard_sign_law_decays_with_matched_decay():
+    """½|w|² and Σ|w₊| both scale as e^(-2λt) if the layers decay by λ and 2λ."""
+    rate = lambda rule, w: -2 * Fraction(1, 3) * laws.neuron_potential_balance(rule, w)
+    rule = ff.SignFA(decay=(Fraction(1, 3), Fraction(2, 3)))
+    law = laws.neuron_potential_balance
+    assert ff.prove(law, rule, activation="piecewise", rate=rate)
+    assert ff.prove(law, rule, sizes=(2, 2, 1), algebra="sympy", rate=rate)
+    smooth = ff.SignFA(beta=2.0, decay=(Fraction(1, 3), Fraction(2, 3)))
+    assert not ff.prove(law, smooth, activation="piecewise", rate=rate)
+
+
+def test_the_lyapunov_rate_takes_the_layers_rates():
+    rule = ff.FA(rates=(1, 2, 3))
+    rate = laws.lyapunov_rate
+    assert ff.prove(laws.lyapunov, rule, depth=3, loss="squared", rate=rate)
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "said"),
+    [
+        ("FA", {}, "must be a Rule"),
+        (ff.FAStar, {}, "FAStar solves a linear system"),
+        (ff.FA(decay=(1, 2, 3)), {}, "decay has 3 entries, but there are 2 layers"),
+        (ff.FA, {"sizes": 3}, "sizes must be at least two positive widths"),
+        (ff.FA, {"sizes": (2, 0, 2)}, "sizes must be at least two positive widths"),
+        (ff.FA, {"sizes": (2, 2, 2), "samples": 0}, "samples must be a positive integer"),
+        (ff.FA, {"letters": {"N": "h1"}}, "must be .rows, cols."),
+    ],
+)
+def test_a_proof_asked_wrongly_is_refused_in_a_sentence(rule, options, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        ff.prove(laws.feedback_balance, rule, **options)

@@ -18,7 +18,7 @@ def test_the_first_result_prints_the_proof_the_readme_shows(tmp_path, monkeypatc
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     exec(BLOCKS[0], {"__name__": "readme"})
-    shown = re.search(r"```\n(kept.*?)\n```", README, re.S)
+    shown = re.search(r"```\n(kept.*?)\n", README)
     assert shown
     assert shown.group(1) in capsys.readouterr().out
     assert (tmp_path / "first.png").read_bytes().startswith(b"\x89PNG")

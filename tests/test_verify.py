@@ -806,8 +806,11 @@ LAW_MUTANTS = {
         (laws, "neuron_potential_balance", " / 2 /", " /"),
         ["potential"],
     ),
-    "sign of the Lyapunov function": ((laws, "lyapunov", "- first", "+ first"), ["lyapunov"]),
-    "½ of the Lyapunov function": ((laws, "lyapunov", " / 2 -", " -"), ["lyapunov"]),
+    "sign of the Lyapunov function": (
+        (laws, "lyapunov", "- first.trace", "+ first.trace"),
+        ["lyapunov"],
+    ),
+    "½ of the Lyapunov function": ((laws, "lyapunov", " / 2 /", " /"), ["lyapunov"]),
     "sign of its rate": ((laws, "lyapunov_rate", "return -", "return "), ["lyapunov"]),
 }
 WORD_MUTANTS = {
@@ -932,3 +935,11 @@ def test_a_rate_left_under_relations_refutes_nothing():
     check.proved(verdict)
     with pytest.raises(AssertionError, match="The control does not fall"):
         check.finish()
+
+
+def test_a_control_measures_what_its_claim_measures(tmp_path):
+    text = shows("check.at_most('drift', 0, 1)") + control("check.at_most('other', 200, 1)")
+    (tmp_path / "own.py").write_text(text)
+    (claim,), _ = verify([tmp_path])
+    assert not claim.stands
+    assert "measures other, which the claim does not" in claim.problems[0]

@@ -58,7 +58,8 @@ def integrate(
         if not (value is None or (_is_number(value) and value > 0)):
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     for what, value in {"rtol": rtol, "atol": atol}.items():
-        if not (_is_number(value) and 0 < value < 1):
+        least = 100 * np.finfo(float).eps if what == "rtol" else 0
+        if not (_is_number(value) and least <= value < 1 and value > 0):
             raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
     if step is not None and solver == "radau":
         raise ValueError("radau takes no fixed steps; leave step= or choose dop853 or rk45.")
@@ -75,6 +76,7 @@ def integrate(
         made |= {"seconds": time.perf_counter() - began}
         return record.solution(rule, task, made)
 
+    _check_velocity(rule.at(ts[0]), task, w0, ts[0], solution)
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
             for t, w in _pieces(engine, rule, task, w0, ts, tally, options):
@@ -85,6 +87,22 @@ def integrate(
             wrong.solution = solution()
             raise wrong from None
     return solution()
+
+
+def _check_velocity(rule, task, w0, t, solution):
+    """A first velocity of the weights' shapes and finite, on which solvers rely."""
+    with np.errstate(all="ignore"):
+        v = rule(task, w0)
+    seen, expected = [np.shape(V) for V in v], [W.shape for W in w0]
+    if seen != expected:
+        raise ValueError(
+            f"{type(rule).__name__} gives velocities of shapes {seen} for weights {expected}."
+        )
+    if not all(np.isfinite(V).all() for V in v):
+        k = next(k for k, V in enumerate(v) if not np.isfinite(V).all())
+        wrong = Unfinished(f"The velocity of w[{k}] is not finite at the start, t = {t:g}.")
+        wrong.solution = solution()
+        raise wrong
 
 
 def _is_number(value):
@@ -209,7 +227,8 @@ class Tally:
             raise Unfinished(f"{taken}: the budget of {self.max_seconds:g} seconds is spent.")
         if problem or self.accepted > (self.max_steps or np.inf):
             why = f"the solver says: {problem}" if problem else "the budget of steps is spent"
-            raise Unfinished(f"{taken}, the last of size {step:.1e}: {why}.{self._kink(t, w)}")
+            last = "" if step is None else f", the last of size {step:.1e}"
+            raise Unfinished(f"{taken}{last}: {why}.{self._kink(t, w)}")
 
     def _kink(self, t, w):
         if self.task.smooth:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..matrices import Alphabet, entries, exact
 from ..nets import Task, activation, any_loss, gated, replaced, shapes, squared
-from ..rules import FA, KolenPollack, Piecewise
+from ..rules import FA, FAStar, KolenPollack, Piecewise, Rule
 
 PIECEWISE = "piecewise"
 
@@ -16,9 +16,18 @@ def spaces(depth):
     return ("in", *(f"h{k + 1}" for k in range(depth - 1)), "out")
 
 
-def exactly(rule):
+def exactly(rule, depth):
     """An instance of `rule`, a class or an instance, its decay and rates as exact numbers."""
+    if not isinstance(rule, Rule) and not (isinstance(rule, type) and issubclass(rule, Rule)):
+        raise TypeError(f"The rule must be a Rule, a class or an instance, but is {rule!r:.60}.")
     rule = rule() if isinstance(rule, type) else rule
+    if isinstance(rule, FAStar):
+        raise ValueError("FAStar solves a linear system, which no algebra here can follow.")
+    for name in ("decay", "rates"):
+        value = getattr(rule, name)
+        each = isinstance(value, tuple) and not isinstance(value, Piecewise)
+        if each and len(value) != depth:
+            raise ValueError(f"{name} has {len(value)} entries, but there are {depth} layers.")
 
     def convert(value):
         if isinstance(value, Piecewise):
@@ -49,7 +58,7 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
     loss.  "squared": the targets are YX, the teacher Y a letter; a law may ask for target (Y) and
     covariance (XX').  With gates, all is for every pattern of them, one sample at a time.
     """
-    rule = exactly(rule)
+    rule = exactly(rule, depth)
     activity, degree, _ = phi_and_scope(phi)
     if degree is None:
         raise ValueError(
@@ -73,7 +82,15 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
             for k, s in enumerate(layers[1:-1])
         )
     X = alphabet.letter("X", "in", samples)
-    more = {name: alphabet.letter(name, *kind) for name, kind in (letters or {}).items()}
+    own = dict(letters or {})
+    taken = {"E", "X", "Y", *alphabet.letters}
+    for name, kind in own.items():
+        if name in taken:
+            raise ValueError(f"The letter {name} is the problem's own; choose another name.")
+        if isinstance(kind, str) or len(kind) != 2 or not all(isinstance(s, str) for s in kind):
+            raise ValueError(f"letters[{name!r}] must be (rows, cols), two spaces, not {kind!r}.")
+    more = {name: alphabet.letter(name, *kind) for name, kind in own.items()}
+    moving = {str(W) for W in w} | {"E"}
     if loss == "any":
         task = Task(X, alphabet.letter("E", "out", samples), activity, any_loss, bias)
     else:
@@ -81,11 +98,11 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
         task = Task(X, Y @ X, activity, squared, bias)
         more |= {"target": Y, "covariance": X @ X.T}
     for relation in relations:
-        _relate(alphabet, relation)
+        _relate(alphabet, relation, moving)
     return replaced(rule, B=B), task, w, more
 
 
-def _relate(alphabet, text):
+def _relate(alphabet, text, moving):
     """Assume a relation such as "X X' = I", "N' B2 = 0" or "C B2 = B1" between letters."""
     left, equals, right = text.partition("=")
     if not (equals and left.strip() and right.strip()):
@@ -98,6 +115,10 @@ def _relate(alphabet, text):
             if bare not in alphabet.letters:
                 known = ", ".join(alphabet.letters)
                 raise ValueError(f"Unknown letter {bare!r} in {text!r}; choose from {known}.")
+            if bare in moving:
+                raise ValueError(
+                    f"{bare} in {text!r} moves along the flow, so that a relation need not last."
+                )
             made = alphabet.letters[bare]
             one = alphabet.letter(bare, made.rows, made.cols, diagonal=made.diagonal)
             one = one.T if name.endswith("'") else one
@@ -117,7 +138,7 @@ def given_sizes(rule, sizes, make, *, phi="linear", bias=False, loss="any", samp
 
     Matrices are object arrays.
     """
-    rule = exactly(rule)
+    rule = exactly(rule, len(sizes) - 1)
     activity, degree, _ = phi_and_scope(phi)
     kinds = {f"W{k + 1}": s for k, s in enumerate(shapes(sizes, bias))}
     feedback = FA.shapes(sizes) if isinstance(rule, KolenPollack) else rule.shapes(sizes)

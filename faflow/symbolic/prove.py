@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from ..matrices import Series, entries
-from ..nets import replaced
+from ..matrices import Series, Words, entries
+from ..nets import checked_sizes, replaced
 from ..rules import RULES
 from .problems import every_size, given_sizes, phi_and_scope
 from .verdict import Verdict
@@ -64,12 +65,14 @@ def prove(
     """
     if algebra not in ALGEBRAS:
         raise ValueError(f"Unknown algebra {algebra!r}; choose from {', '.join(ALGEBRAS)}.")
-    if sizes is not None and depth not in (None, len(sizes) - 1):
-        raise ValueError(f"sizes {tuple(sizes)} have depth {len(sizes) - 1}, not {depth}.")
     if loss not in ("any", "squared"):
         raise ValueError(f"Unknown loss {loss!r} in a proof; choose from any, squared.")
     if depth is not None and (not isinstance(depth, int) or depth < 1):
         raise ValueError(f"depth must be a positive integer, but is {depth!r}.")
+    if sizes is not None:
+        sizes = _checked(sizes, samples)
+        if depth not in (None, len(sizes) - 1):
+            raise ValueError(f"sizes {sizes} have depth {len(sizes) - 1}, not {depth}.")
     for name in arguments:
         if not any(_takes(one, name) for one in (law, rate) if one is not None):
             known = getattr(law, "__name__", "law")
@@ -110,7 +113,10 @@ class Question:
         try:
             series = over_a_step(self._named(self.law, given), rule, task, w).coefficients
             value = series[0]
-            rate = series[1] if len(series) > 1 else value * 0
+            if len(series) == 1 or _is_zero(value):
+                name = getattr(self.law, "__name__", "law")
+                raise ValueError(f"The law {name} is zero or does not depend on the weights.")
+            rate = series[1]
             if self.rate is not None:
                 rate = rate - self._named(self.rate, given)(rule, w)
         except (LookupError, ArithmeticError) as error:
@@ -124,6 +130,10 @@ class Question:
         """The law with those arguments it names."""
         offered = given | self.arguments
         return partial(law, **{k: v for k, v in offered.items() if _takes(law, k)})
+
+
+def _is_zero(value):
+    return not value if isinstance(value, Words) else all(e == 0 for e in _array(value).ravel())
 
 
 def _takes(law, name):
@@ -145,7 +155,7 @@ def _by_words(question, depth, letters, relations):
         value, rate = question.answer(rule, task, w, given)
     except (TypeError, AttributeError) as problem:
         raise ValueError(f"Words cannot evaluate this law: {problem}") from problem
-    data = "data" if question.activation == "linear" else _data(rule, 1)
+    data = "data" if question.activation == "linear" else _data(rule, 1, question)
     scope = f"every size of a {depth}-layer {question.network}, any {data}, {question.losses}"
     if relations:
         scope += f", assuming {'; '.join(relations)}"
@@ -184,7 +194,7 @@ def _by_entries(question, sizes, samples, algebra):
         rate = _array(np.frompyfunc(_settled, 1, 1)(rate))
     zero = all(entry == 0 for entry in rate.ravel())
     scope = f"sizes {'-'.join(map(str, sizes))} of a {question.network}"
-    scope += f", any {_data(rule, samples)}, {question.losses}"
+    scope += f", any {_data(rule, samples, question)}, {question.losses}"
     return Verdict(zero, scope, rate, name, question.rate is not None, value)
 
 
@@ -195,9 +205,20 @@ def _array(value):
     return entries((), lambda: value)
 
 
-def _data(rule, samples):
-    """The rates of faflow's own rules add up over samples; of others only so many are covered."""
-    return "data" if type(rule) in RULES.values() else f"{samples} sample{'s' * (samples > 1)}"
+def _checked(sizes, samples):
+    if not isinstance(samples, Integral) or samples < 1:
+        raise ValueError(f"samples must be a positive integer, but is {samples!r}.")
+    return checked_sizes(sizes)
+
+
+def _data(rule, samples, question):
+    """Rates of laws in the weights add up over samples, for faflow's own rules: one sample decides.
+
+    With another rule, or a law that may see all the data, no more is decided than was tried.
+    """
+    if type(rule) in RULES.values() and question.loss == "any":
+        return "data"
+    return f"{samples} sample{'s' * (samples > 1)}"
 
 
 def _flint_variables(names):
