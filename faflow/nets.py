@@ -52,7 +52,11 @@ class Task:
                 raise ValueError(f"Unknown loss {loss!r}; choose from {', '.join(LOSSES)}.")
             loss = LOSSES[loss]
         scale = self.output_scale
-        if not isinstance(scale, Real) or isinstance(scale, bool) or not 0 < abs(scale) < np.inf:
+        if (
+            not isinstance(scale, Real)
+            or isinstance(scale, bool)
+            or not 0 < abs(float(scale)) < np.inf
+        ):
             raise ValueError(f"output_scale must be a finite number other than 0, not {scale!r}.")
         if not isinstance(self.bias, bool | np.bool_):
             raise ValueError(f"bias must be True or False, but is {self.bias!r}.")
