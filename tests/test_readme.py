@@ -45,8 +45,8 @@ def test_the_claim_of_the_readme_stands_and_its_control_falls(tmp_path):
 LAMBDA = Fraction(1, 3)
 
 
-def scaled(law, factor):
-    return lambda rule, w, k=0: factor * law(rule, w, k=k)
+def scaled(law, factor, k):
+    return lambda rule, w: factor * law(rule, w, k=k)
 
 
 @pytest.mark.parametrize(
@@ -78,16 +78,38 @@ def scaled(law, factor):
         (laws.neuron_potential_balance, ff.SignFA, "piecewise", (0, 1), None),
         (laws.mirror_balance, ff.KolenPollack, "linear", (0, 1), None),
         (laws.neuron_mirror_balance, ff.KolenPollack, "piecewise", (0, 1), None),
+        (
+            laws.neuron_potential_balance,
+            ff.SignFA(decay=(LAMBDA, 2 * LAMBDA, 4 * LAMBDA)),
+            "piecewise",
+            (0, 1),
+            (-2 * LAMBDA, -4 * LAMBDA),
+        ),
+        (
+            laws.neuron_feedback_balance,
+            ff.FA(decay=(LAMBDA, 2 * LAMBDA, 4 * LAMBDA)),
+            "piecewise",
+            (0, 1),
+            (-2 * LAMBDA, -4 * LAMBDA),
+        ),
+        (laws.mirror_balance, ff.KolenPollack(decay=LAMBDA), "linear", (0, 1), -2 * LAMBDA),
+        (
+            laws.neuron_mirror_balance,
+            ff.KolenPollack(decay=LAMBDA),
+            "piecewise",
+            (0, 1),
+            -2 * LAMBDA,
+        ),
         (laws.mirror_difference, ff.KolenPollack(decay=LAMBDA), "piecewise", (0, 1), -LAMBDA),
     ],
 )
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_table_of_rules_and_laws_is_proved(law, rule, activation, layers, rate, bias):
-    claimed = None if rate is None else scaled(law, rate)
-    for k in layers:
+    rates = rate if isinstance(rate, tuple) else [rate] * len(layers)
+    for k, factor in zip(layers, rates, strict=True):
         options = {"depth": 3, "k": k, "activation": activation, "bias": bias}
-        if claimed:
-            options["rate"] = lambda rule, w, k=k: claimed(rule, w, k=k)
+        if factor is not None:
+            options["rate"] = scaled(law, factor, k)
         verdict = ff.prove(law, rule, **options)
         assert verdict, str(verdict)
 
