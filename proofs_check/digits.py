@@ -143,7 +143,7 @@ def sgd_learning(check, shuffled=False):
         seen = [sol.loss(k, test) / constant for k in times]
         accuracies.append(right[-1])
         losses.append(seen[-1])
-        curves.append((times, right, seen))
+        curves.append((f"seed {seed}", times, right, seen))
     on = "digits, a quarter held out, seeds 0-2"
     check.at_least("accuracy on the test, least of 3", np.min(accuracies), 0.9, fall=0.3, on=on)
     name = "test loss / that of the mean target, largest of 3"
@@ -154,9 +154,9 @@ def sgd_learning(check, shuffled=False):
 def drawn_learning(check, curves, unit, color):
     fig = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = fig.subplots(1, 2)
-    for (times, accuracies, losses), style in zip(curves, ("-", "--", ":"), strict=False):
-        left.plot(times, accuracies, color=color, ls=style)
-        right.semilogy(times, losses, color=color, ls=style)
+    for (name, times, accuracies, losses), style in zip(curves, ("-", "--", ":"), strict=False):
+        left.plot(times, accuracies, color=color, ls=style, label=name)
+        right.semilogy(times, losses, color=color, ls=style, label=name)
     left.axhline(0.1, color="0.4", lw=1, label="chance")
     right.axhline(1, color="0.4", lw=1, label="always the mean target")
     left.set(xlabel=unit, ylabel="accuracy on held-out digits", ylim=(0, 1))
@@ -275,7 +275,7 @@ def flow_learning(check, shuffled=False):
         right = [sol.accuracy(k, test) for k in range(len(sol))]
         seen = [sol.loss(k, test) / constant for k in range(len(sol))]
         check.at_least(f"accuracy on the test, {phi}", right[-1], 0.8, fall=0.3, on="449 digits")
-        curves.append((sol.ts, right, seen))
+        curves.append((phi, sol.ts, right, seen))
     unit = "time (1/learning rate of the mean loss)"
     drawn_learning(check, curves, unit, "C3" if shuffled else "C0")
 

@@ -156,6 +156,8 @@ def claim_discrete_invariant(check):
         ax.loglog(etas, drifts[weight], style, label=f"Z moves with W + {weight:g} ΔW")
     ax.loglog(etas, 1.3 * drifts[0][0] * np.array(etas) / etas[0], "k:", lw=1, label="slope 1")
     ax.set(xlabel="step size η", ylabel="|Q_T - Q_0| after T = 20")
+    ax.set_xticks(etas, [f"{eta:g}" for eta in etas], minor=False)
+    ax.set_xticks([], minor=True)
     ax.legend(fontsize=8)
     check.figure(fig, "Drift of the matrix law under three orders of updating.")
 
