@@ -115,7 +115,7 @@ def _drawable(path):
 
 
 def _integrate(arguments):
-    from . import accuracy, integrate, loss
+    from . import integrate
     from .data import KNOWN, by_name
     from .rules import RULES
     from .solution import Interrupted, Unfinished
@@ -158,10 +158,9 @@ def _integrate(arguments):
     if data.X_test is not None:
         parts.append(("test", data.test_task(a.activation, loss=a.loss, bias=a.bias)))
     for name, part in parts:
-        w = rule.weights(sol.final)
-        line = f"{name}: loss a sample {loss(part, w) / part.X.shape[1]:.4g}"
+        line = f"{name}: loss a sample {sol.loss(task=part) / part.X.shape[1]:.4g}"
         classes = data.labels is not None
-        print(line + (f", accuracy {accuracy(part, w):.4f}" if classes else ""))
+        print(line + (f", accuracy {sol.accuracy(task=part):.4f}" if classes else ""))
     if a.save:
         sol.save(a.save)
         print(f"saved {a.save}")

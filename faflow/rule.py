@@ -81,6 +81,13 @@ class Rule:
         V = V if _is(rate, 1) else rate * V
         return V if _is(decay, 0) else V - decay * W
 
+    def check_depth(self, depth):
+        """Raise ValueError unless decay and rates, if given layer by layer, are for so many."""
+        for name in ("decay", "rates"):
+            value = getattr(self, name)
+            if _per_layer_given(value) and len(value) != depth:
+                raise ValueError(f"{name} has {len(value)} entries, but there are {depth} layers.")
+
     def rate(self, layer):
         """The learning rate of `layer`."""
         return _of_layer(self.rates, layer)

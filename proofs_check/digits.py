@@ -4,24 +4,15 @@ What the papers say of small or random problems, seen on 1,797 handwritten digit
 the laws, learning, and the angle between feedback and weights (Lillicrap et al. 2016).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from matplotlib.figure import Figure
 
 import faflow as ff
 from faflow import data, laws
+from faflow.testing import GradientInstead
 
 SIZES = (64, 32, 10)
 STEPS, BATCH = 3000, 20
-
-
-@dataclass(frozen=True, eq=False)
-class GradientInstead(ff.FA):
-    """Feedback matrices at hand, but the error returns through the transposed weights."""
-
-    def carry(self, w, k, above, output):
-        return ff.GD.carry(self, w, k, above, output)
 
 
 def targets(digits, shuffled, seed):
@@ -42,9 +33,7 @@ def trained(kind=ff.FA, phi="relu", shuffled=False, seed=0):
 
 def angle(sol, k):
     """Degrees between B and Wᵀ at saved time k."""
-    w, B = sol.at(k), sol.rule.B[0]
-    above = laws.outgoing(w, 0).T
-    return np.degrees(np.arccos(np.sum(B * above) / np.linalg.norm(B) / np.linalg.norm(above)))
+    return np.degrees(np.arccos(laws.alignment(ff.FA(sol.rule.B), sol.at(k))))
 
 
 # Discrete steps

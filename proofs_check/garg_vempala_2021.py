@@ -6,7 +6,7 @@ weights are (W, Z) and C is B[0].  Only abstracts of the paper were read; what f
 here unless it says otherwise.
 """
 
-from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -14,18 +14,10 @@ from matplotlib.figure import Figure
 
 import faflow as ff
 from faflow import exact, laws
-from faflow.matrices import Series
+from faflow.testing import GradientInstead
 
 SHAPES = ((8, 7, 3, 4), (6, 9, 5, 2), (5, 5, 5, 5), (4, 6, 3, 9), (7, 5, 4, 1))
 ENGINES = ("scipy", "diffrax") if find_spec("diffrax") else ("scipy",)
-
-
-@dataclass(frozen=True, eq=False)
-class GradientInstead(ff.FA):
-    """The feedback matrix at hand, but the error returns through the transposed weights."""
-
-    def carry(self, w, k, above, output):
-        return ff.GD.carry(self, w, k, above, output)
 
 
 def problem(n, m, rank, r, seed=0, kind=ff.FA):
@@ -222,8 +214,8 @@ def lyapunov(check, kind=ff.FA):
         task = ff.Task(rng.standard_normal((m, 9)), task.Y @ rng.standard_normal((m, 9)))
         target, S = task.Y @ np.linalg.pinv(task.X), task.X @ task.X.T
         w = start(rng, task, rule, 2.0)
-        moving = tuple(Series(W, V) for W, V in zip(w, rule(task, w), strict=True))
-        rate = laws.lyapunov(rule, moving, target=target).coefficients[1]
+        law = partial(laws.lyapunov, target=target)
+        rate = ff.over_a_step(law, rule, task, w).coefficients[1]
         said = laws.lyapunov_rate(rule, w, target=target, covariance=S)
         gaps.append(abs(rate - said) / abs(said))
     check.at_most(

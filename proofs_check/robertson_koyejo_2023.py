@@ -4,8 +4,8 @@ Theorems 1 and 2 are numbered as on the conference poster of that title (arXiv:2
 paper); what the poster does not say is derived here.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,18 +13,11 @@ from matplotlib.figure import Figure
 import faflow as ff
 from faflow import laws
 from faflow.matrices import Series
+from faflow.testing import GradientInstead
 
 LOSSES = ("squared", "logistic", "cross_entropy", "exponential")
 SIZES = (4, 6, 5, 3)
 DRIFT = 5e-4
-
-
-@dataclass(frozen=True, eq=False)
-class GradientInstead(ff.FA):
-    """Feedback matrices at hand, but the error returns through the transposed weights."""
-
-    def carry(self, w, k, above, output):
-        return ff.GD.carry(self, w, k, above, output)
 
 
 def problem(seed, sizes=SIZES, phi="relu", loss="squared", bias=True, samples=12):
@@ -44,9 +37,8 @@ def problem(seed, sizes=SIZES, phi="relu", loss="squared", bias=True, samples=12
 
 def pointwise_rate(law, rule, task, w, **arguments):
     """|rate of the law| over |velocity|: needs no solver, and no smoothness of the flow."""
-    v = rule(task, w)
-    value = law(rule, tuple(Series(W, V) for W, V in zip(w, v, strict=True)), **arguments)
-    return np.max(np.abs(value.coefficients[1])) / np.sqrt(sum(np.sum(V**2) for V in v))
+    rate = ff.over_a_step(partial(law, **arguments), rule, task, w).coefficients[1]
+    return np.max(np.abs(rate)) / np.sqrt(sum(np.sum(V**2) for V in rule(task, w)))
 
 
 # The definition

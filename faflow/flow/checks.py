@@ -40,11 +40,9 @@ def ready(rule, task, w0):
     else:
         _feedback(type(rule).__name__, rule.B, rule.shapes(sizes), "B")
     depth = len(rule.weights(w0))
+    rule.check_depth(depth)
     for name in ("decay", "rates"):
-        value = getattr(rule, name)
-        if isinstance(value, tuple) and not hasattr(value, "times") and len(value) != depth:
-            raise ValueError(f"{name} has {len(value)} entries, but there are {depth} layers.")
-        for number in _numbers(value):
+        for number in _numbers(getattr(rule, name)):
             if not isinstance(number, int | float | np.number):
                 raise TypeError(f"A run needs floats, but {name} has {number!r:.60}.")
     if not isinstance(task.phi, Activation) and len(task.phi) != depth - 1:

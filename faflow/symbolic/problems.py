@@ -23,11 +23,7 @@ def exactly(rule, depth):
     rule = rule() if isinstance(rule, type) else rule
     if isinstance(rule, FAStar):
         raise ValueError("FAStar solves a linear system, which no algebra here can follow.")
-    for name in ("decay", "rates"):
-        value = getattr(rule, name)
-        each = isinstance(value, tuple) and not isinstance(value, Piecewise)
-        if each and len(value) != depth:
-            raise ValueError(f"{name} has {len(value)} entries, but there are {depth} layers.")
+    rule.check_depth(depth)
 
     def convert(value):
         if isinstance(value, Piecewise):
