@@ -12,6 +12,7 @@ class Evidence:
     """One measurement: what was seen, what a claim needs and what a control must reach.
 
     kind: "proved for every size", "proved at these sizes" or "measured".
+    interval: the 95 % confidence interval of a fitted value, where there is one.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Evidence:
     stands: bool
     falls: bool
     on: str = ""
+    interval: tuple | None = None
 
 
 class Check:
@@ -29,11 +31,16 @@ class Check:
 
     In a control every measurement must fall by its margin: the level `fall`, which by default is
     a hundred times the tolerance or bound of the claim.
+    full: whether the sizes of the full tier are asked for, in place of the quick ones.
     """
 
-    def __init__(self, control=False):
-        self.control = control
+    def __init__(self, control=False, full=False):
+        self.control, self.full = control, full
         self.evidence, self.figures = [], []
+
+    def tier(self, quick, full):
+        """`quick` or `full`, by the tier asked for: sizes, seeds, times."""
+        return full if self.full else quick
 
     def proved(self, verdict, on=""):
         """The law is kept, by exact algebra; in a control it is not."""
@@ -88,6 +95,46 @@ class Check:
         needed, margin = f"{expected:g} ± {within:g}", f"off by ≥ {fall:g}"
         self._add(name, "measured", float(seen), needed, margin, off <= within, off >= fall, on)
 
+    def scaling(self, name, x, samples, expected, *, within, fall, average="rms", on=""):
+        """The samples grow like x to the power `expected`, ± `within`, over at least 3 decades.
+
+        samples: (seeds, len(x)).  The power is fitted to the logarithms of their average over the
+        seeds, "rms" or "mean", and its 95 % confidence interval is that of the jackknife over the
+        seeds.  All of the interval must lie within the bound; in a control, all of it off by
+        `fall`.
+        """
+        from scipy.stats import t as student
+
+        x, samples = _real(name, x), _real(name, samples)
+        if not fall > within:
+            raise ValueError(
+                f"{name}: a control must be off by more than {within:g}, not {fall:g}."
+            )
+        if average not in ("rms", "mean"):
+            raise ValueError(f"{name}: the average is rms or mean, not {average!r}.")
+        if samples.ndim != 2 or samples.shape[1:] != x.shape or len(samples) < 3 or x.size < 3:
+            raise ValueError(
+                f"{name}: samples must be (seeds, sizes), at least 3 of each and one column for"
+                f" each of the {x.size} sizes, but are {samples.shape}."
+            )
+        if not (x.min() > 0 and x.max() >= 999 * x.min()):
+            raise ValueError(f"{name}: a power is fitted over at least three decades of x > 0.")
+        powers = samples**2 if average == "rms" else samples
+        alone = (powers.sum(0) - powers) / (len(samples) - 1)  # the average without each seed
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(np.vstack([powers.mean(0), alone])) / (2 if average == "rms" else 1)
+        if not np.isfinite(logs).all():
+            raise ValueError(f"{name}: no power can be fitted to averages that are not positive.")
+        fitted = np.polyfit(np.log(x), logs.T, 1)[0]
+        slope, left, seeds = fitted[0], fitted[1:], len(samples)
+        error = np.sqrt((seeds - 1) / seeds * np.sum((left - left.mean()) ** 2))
+        half = float(student.ppf(0.975, seeds - 1) * error)
+        off = abs(slope - expected)
+        needed, margin = f"{expected:g} ± {within:g}", f"off by ≥ {fall:g}"
+        stands, falls = off + half <= within, off - half >= fall
+        self._add(name, "measured", float(slope), needed, margin, stands, falls, on)
+        self.evidence[-1].interval = (float(slope) - half, float(slope) + half)
+
     def figure(self, drawn, caption=""):
         """Attach a matplotlib axes or figure."""
         self.figures.append((getattr(drawn, "figure", drawn), caption))
@@ -106,7 +153,7 @@ class Check:
         wrong = [e for e in self.evidence if not good(e)]
         if wrong:
             need = "margin" if self.control else "needed"
-            lines = [f"{e.name}: {shown(e.value)}, needed {getattr(e, need)}" for e in wrong]
+            lines = [f"{e.name}: {seen(e)}, needed {getattr(e, need)}" for e in wrong]
             start = "The control does not fall" if self.control else "The claim does not stand"
             raise AssertionError(f"{start}: " + "; ".join(lines))
 
@@ -123,6 +170,13 @@ def _number(name, value, reduce):
     if not value.size:
         raise ValueError(f"{name}: nothing to compare.")
     return float(reduce(value))
+
+
+def seen(evidence):
+    """The value of `evidence` in words, with its confidence interval."""
+    if evidence.interval is None:
+        return shown(evidence.value)
+    return "{} [{}, {}]".format(*map(shown, (evidence.value, *evidence.interval)))
 
 
 def shown(value):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from .check import shown
+from .check import seen
 
 
 @dataclass
@@ -86,7 +86,7 @@ def brief(evidence):
     """Lines of (needed, seen): what was measured, and all proofs as one."""
     proofs = [e for e in evidence if e.kind != "measured"]
     wrong = [e for e in proofs if not e.stands]
-    lines = [(e.needed, shown(e.value)) for e in evidence if e.kind == "measured"]
+    lines = [(e.needed, seen(e)) for e in evidence if e.kind == "measured"]
     if wrong:
         lines.append(("rate 0", f"rate not 0 in {len(wrong)} of {len(proofs)} proofs"))
     elif proofs:

@@ -15,6 +15,14 @@ from .rules import DFA, FA, GD, KolenPollack, SignFA, outgoing
 TIME = "time (1/learning rate)"
 
 
+def panels(number=1, *, size=(5.5, 3.6)):
+    """A figure, which pyplot does not know, and its axes: so many side by side, each of `size`."""
+    figure = needs("matplotlib.figure", "plot").Figure(
+        figsize=(number * size[0], size[1]), layout="constrained"
+    )
+    return figure, figure.subplots(1, number)
+
+
 def measured(solution, law, ax=None, label=None, **arguments):
     """`law` against time, one line an entry.
 

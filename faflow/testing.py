@@ -18,12 +18,19 @@ CHECK = pytest.StashKey()
 """Where a test keeps its `check`, also one that only its fixtures asked for."""
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--faflow-full", action="store_true", help="run claims at the sizes of the full tier"
+    )
+
+
 @pytest.fixture
 def check(request):
     """Shows the evidence of a claim, or of a control (a function named ``control_…``)."""
     from .check import Check
 
-    request.node.stash[CHECK] = Check(control=request.node.name.startswith("control_"))
+    control = request.node.name.startswith("control_")
+    request.node.stash[CHECK] = Check(control, full=request.config.getoption("--faflow-full"))
     return request.node.stash[CHECK]
 
 
