@@ -13,6 +13,8 @@ class Trial:
     """One claim or control: what it says, what it showed, how it ended.
 
     place: the file, and class if any, that a claim shares with its controls.
+    paper: what the file says of itself in its first paragraph.
+    figures: (PNG bytes, caption) of each; the bytes are empty if no report is written.
     """
 
     name: str
@@ -21,6 +23,7 @@ class Trial:
     control: bool
     statement: str
     place: str
+    paper: str = ""
     passed: bool = False
     problem: str = ""
     seconds: float = 0.0
@@ -30,6 +33,10 @@ class Trial:
     @property
     def title(self):
         return self.name.split("_", 1)[1].replace("_", " ")
+
+    def title_under(self, claim):
+        """What a control breaks, in words: its title without that of its claim."""
+        return self.title[len(base_of(claim.name)) :].strip() or "control"
 
 
 @dataclass
@@ -54,6 +61,17 @@ class Claim:
         return _tagged(self.trial.statement, "Class") or "not given"
 
     @property
+    def assumes(self):
+        return _tagged(self.trial.statement, "Assumes")
+
+    @property
+    def verdict(self):
+        """failed, proved (if any of its evidence is, by exact algebra) or measured."""
+        if not self.stands:
+            return "failed"
+        return "proved" if "proved" in self.known else "measured"
+
+    @property
     def known(self):
         """How it is known, all kinds of evidence in order of strength."""
         kinds = ("proved for every size", "proved at these sizes", "measured")
@@ -73,8 +91,12 @@ class Claim:
         return {
             "claim": _plain_trial(self.trial),
             "controls": [_plain_trial(c) for c in self.controls],
+            "paper": self.trial.paper,
+            "statement": body(self.trial.statement),
+            "assumes": self.assumes,
             "source": self.source,
             "class": self.kind,
+            "verdict": self.verdict,
             "evidence": self.known,
             "stands": self.stands,
             "problems": self.problems,
@@ -110,7 +132,9 @@ def _tagged(text, tag):
 
 def body(text):
     """The statement without its tags."""
-    return re.sub(r"^(Source|Class):.+?(?=\n\s*\n|\n\w+:|\Z)", "", text, flags=re.M | re.S).strip()
+    return re.sub(
+        r"^(Assumes|Source|Class):.+?(?=\n\s*\n|\n\w+:|\Z)", "", text, flags=re.M | re.S
+    ).strip()
 
 
 def base_of(name):

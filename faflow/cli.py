@@ -1,6 +1,7 @@
 """The command line: ``faflow verify`` and ``faflow integrate``."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -47,6 +48,13 @@ def _parser():
     verify.add_argument("--report", metavar="DIR", help="write DIR/index.html with figures")
     verify.add_argument("--json", metavar="FILE", help="write the evidence as JSON")
     verify.add_argument("--select", metavar="NAME", help="only claims whose name contains NAME")
+    verify.add_argument("--full", action="store_true", help="the sizes of the full tier")
+    verify.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="processes that share the claims (default: one a core)",
+    )
     verify.set_defaults(run=_verify)
     _integrate_parser(commands)
     return parser
@@ -172,6 +180,12 @@ def _integrate(arguments):
     return status
 
 
+def _cores():
+    """How many cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 def _verify(arguments):
     from .verify import verify
 
@@ -182,6 +196,8 @@ def _verify(arguments):
             report=arguments.report,
             json_file=arguments.json,
             select=arguments.select,
+            full=arguments.full,
+            jobs=_cores() if arguments.jobs is None else arguments.jobs,
             tell=board.tell,
         )
     board.close(claims, broken)

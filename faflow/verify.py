@@ -6,163 +6,91 @@ assumption broken; every one of them must then fall by its margin.  A claim stan
 evidence does, it has a control, and all its controls fall.
 """
 
-import inspect
 import json
-import re
-import sys
+import platform
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .claims import Trial, base_of, claims_of, owner
+from .claims import claims_of
+from .collect import Collector, run
+from .extras import needs
+from .workers import run_in_parallel
 
 
-class Collector:
-    """A pytest plugin that notes every claim and control as it runs.
-
-    Each counts as failed from the start, and passes only by a call that ended well.
-    """
-
-    def __init__(self, select=None, tell=lambda trial, done, total: None):
-        self.select, self.tell = select, tell
-        self.trials, self.files, self.broken, self.done = {}, [], [], 0
-
-    def pytest_collectstart(self, collector):
-        """A file is read as it is now, not as it was imported before in this process."""
-        import pytest
-
-        if isinstance(collector, pytest.Module) and collector.path.name != "conftest.py":
-            self.files.append(str(collector.path))
-            _forget([str(collector.path)])
-
-    def pytest_collection_modifyitems(self, items):
-        items[:] = [item for item in items if item.name.startswith(("claim_", "control_"))]
-        if self.select:
-            wanted = re.sub("^claim_", "", self.select)
-            bases = {}
-            for item in items:
-                if item.name.startswith("claim_"):
-                    bases.setdefault(item.parent.nodeid, set()).add(base_of(item.name))
-            items[:] = [
-                item
-                for item in items
-                if wanted in (owner(item.name, bases.get(item.parent.nodeid, ())) or "")
-            ]
-
-    def pytest_collectreport(self, report):
-        if not report.passed:
-            why = report.longrepr  # of a skipped file (path, line, reason)
-            text = why[-1] if isinstance(why, tuple) else str(why)
-            self.broken.append(f"{report.nodeid}: {_last_line(text)}")
-
-    def pytest_deselected(self, items):
-        why = "left out by an option or plugin of pytest"
-        self.broken += [f"{item.nodeid}: {why}" for item in items]
-
-    def pytest_collection_finish(self, session):
-        there = {file for _, file in _imported()}
-        for file in sorted(set(self.files) - there):
-            self.broken.append(f"{file}: another module has its name; rename the file")
-        for item in session.items:
-            self.trials[item.nodeid] = Trial(
-                name=item.name,
-                file=item.nodeid.partition("::")[0],
-                line=item.location[1] + 1,
-                control=item.name.startswith("control_"),
-                statement=inspect.getdoc(getattr(item, "function", None)) or "",
-                place=item.parent.nodeid,
-            )
-
-    def pytest_runtest_makereport(self, item, call):
-        from .testing import CHECK
-
-        trial = self.trials[item.nodeid]
-        trial.seconds += call.duration
-        if call.excinfo is not None:
-            trial.problem = trial.problem or call.excinfo.exconly()
-        elif call.when == "call":
-            trial.passed = True
-        if call.when == "call":
-            check = item.stash.get(CHECK, None)
-            if check is None:
-                trial.problem = trial.problem or "It takes no `check`, so it shows nothing."
-            else:
-                trial.evidence, trial.figures = check.evidence, check.figures
-        trial.passed = trial.passed and not trial.problem
-        if call.when == "teardown":
-            self.done += 1
-            self.tell(trial, self.done, len(self.trials))
-
-
-def _imported():
-    """Names and files of all modules here; without waking those that import themselves late."""
-    there = {name: getattr(module, "__dict__", {}) for name, module in sys.modules.items()}
-    return [(name, names.get("__file__")) for name, names in there.items()]
-
-
-def _forget(files):
-    for name, file in _imported():
-        if file in files:
-            del sys.modules[name]
-
-
-def _last_line(text):
-    return [line for line in text.splitlines() if line.strip()][-1].removeprefix("E ").strip()
-
-
-def verify(paths, *, report=None, json_file=None, select=None, tell=None):
+def verify(paths, *, report=None, json_file=None, select=None, full=False, jobs=1, tell=None):
     """Run the claims under `paths`; returns (claims, problems outside any claim).
 
-    report: folder for index.html with a page and figures for each claim.  json_file: the same as
-    JSON.  select: only claims whose name contains this.  tell: called as each trial ends.
-    Raises ValueError if there is nothing to run.  Needs the extra "verify".
+    report: folder for index.html with a page and figures for each claim, and report.json.
+    json_file: where to write that JSON as well.  select: only claims whose name contains this.
+    full: the sizes of the full tier.  jobs: how many processes share the claims; 1 runs them in
+    this one.  tell: called as each trial ends, with the number done and that of all.
+    Raises ValueError if there is nothing to run; KeyboardInterrupt on Ctrl-C, what ran until then
+    being in the report.  Needs the extra "verify".
     """
-    from .extras import needs
-
-    pytest = needs("pytest", "verify")
+    needs("pytest", "verify")
     paths = [Path(p) for p in paths]
     for path in paths:
         if not path.exists():
             raise ValueError(f"There are no claims at {path}: no such file or folder.")
-    collector = Collector(select, tell or (lambda trial, done, total: None))
-    began = time.perf_counter()
-    options = ["-p", "no:terminal", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    options += ["--assert=plain", "-o", "addopts=", "-o", "python_files=*.py"]
-    options += ["-o", "python_functions=claim_* control_*", "--import-mode=importlib"]
-    options += ["--continue-on-collection-errors"]
-    status = pytest.main([*options, *map(str, paths)], plugins=[collector])
-    _forget(collector.files)  # or they would stand for files of their name in the next run
-    if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
-        raise RuntimeError(f"pytest could not run the claims ({status.name}).")
-    if status == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"jobs must be a positive integer, but is {jobs!r}.")
+    began, done = time.perf_counter(), []
+
+    def ended(trial):
+        done.append(trial)
+        if tell:
+            tell(trial, len(done), len(collector.trials))
+
+    collector = Collector(select, ended=ended, draw=report is not None)
+    stopped = None
+    try:
+        if jobs == 1:
+            run(paths, collector, full=full)
+        else:
+            run_in_parallel(paths, collector, jobs, full=full)
+    except KeyboardInterrupt as stop:
+        stopped = stop
+        collector.broken.append("stopped before all claims had run")
     claims = claims_of(collector.trials.values())
     if not claims and not collector.broken:
         where = ", ".join(map(str, paths))
         raise ValueError(f"No claim was found in {where}" + f" named {select}" * bool(select) + ".")
-    seconds = time.perf_counter() - began
+    whole = summary(claims, collector.broken, time.perf_counter() - began, full, jobs)
     if json_file:
-        write_json(json_file, claims, collector.broken, seconds)
+        write_json(json_file, whole)
     if report:
         from .report import write_report
 
-        write_report(report, claims, collector.broken, seconds)
+        write_report(report, claims, whole)
+        write_json(Path(report) / "report.json", whole)
+    if stopped is not None:
+        raise stopped
     return claims, collector.broken
 
 
-def write_json(path, claims, broken, seconds):
-    """The claims, their evidence and verdicts as one JSON file."""
+def summary(claims, broken, seconds, full, jobs) -> dict[str, Any]:
+    """All that was found, as what JSON can hold."""
     from . import __version__
 
-    whole: dict[str, Any] = {
+    return {
         "faflow": __version__,
-        "all stand": not broken and all(c.stands for c in claims),
+        "when": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "tier": "full" if full else "quick",
+        "jobs": jobs,
         "seconds": seconds,
+        "all stand": not broken and all(c.stands for c in claims),
         "broken files": broken,
         "claims": [c.as_dict() for c in claims],
     }
+
+
+def write_json(path, whole):
+    """Write the `summary` of a verification."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(whole, indent=1, default=_plain, ensure_ascii=False, allow_nan=False)
     Path(path).write_text(text, encoding="utf-8")

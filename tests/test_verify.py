@@ -380,9 +380,15 @@ def test_a_claim_that_ends_the_run_does_not_hide_the_others(tmp_path):
     }
 
 
-def test_an_interrupt_stops_the_verification(tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_stops_the_verification_and_what_ran_is_kept(tmp_path, jobs):
+    stop = shows("raise KeyboardInterrupt", name="claim_y")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, CLAIM, CONTROL, shows("raise KeyboardInterrupt", name="claim_y"))
+        run(tmp_path, CLAIM, CONTROL, stop, json_file=tmp_path / "out.json", jobs=jobs)
+    whole = strict(tmp_path / "out.json")
+    assert [c["stands"] for c in whole["claims"]] == [True, False]
+    assert whole["broken files"] == ["stopped before all claims had run"]
+    assert whole["all stand"] is False
 
 
 def test_a_file_that_leaves_the_process_is_an_error(tmp_path):
@@ -502,7 +508,7 @@ def test_the_json_holds_the_evidence(tmp_path):
     assert claim["claim"]["figures"] == ["A caption <b>", ""]
     (evidence,) = claim["controls"][0]["evidence"]
     expected = {"name": "x", "kind": "measured", "value": 20, "needed": "≤ 2", "margin": "≥ 10"}
-    assert evidence == expected | {"stands": False, "falls": True, "on": ""}
+    assert evidence == expected | {"stands": False, "falls": True, "on": "", "interval": None}
 
 
 def test_the_json_is_strict_whatever_was_seen(tmp_path):
@@ -534,11 +540,14 @@ def test_every_link_of_the_report_leads_to_a_file(tmp_path):
     cases = "import pytest\n@pytest.mark.parametrize('n', [1])\ndef claim_X(check, n):\n    pass\n"
     run(tmp_path, *both, twin, cases, report=tmp_path / "report")
     report = tmp_path / "report"
-    pages = [report / link for link in Links((report / "index.html").read_text()).found]
+    links = Links((report / "index.html").read_text()).found
+    pages = [report / link for link in links if link.endswith(".html")]
     assert len({page.name.lower() for page in pages}) == 3
+    assert all((report / link).is_file() for link in links if not link.startswith("data:"))
     pictures = set()
     for page in pages:
-        links = [page.parent / link for link in Links(page.read_text()).found]
+        found = [link.partition("#")[0] for link in Links(page.read_text()).found]
+        links = [page.parent / link for link in found if link != "data:,"]
         assert all(link.is_file() for link in links)
         pictures |= {str(link.resolve()).lower() for link in links if link.suffix == ".png"}
     assert len(pictures) == 6
@@ -590,6 +599,13 @@ def test_a_list_of_files_from_elsewhere_removes_nothing_outside_the_report(tmp_p
 # The measurements one by one
 
 
+def scaling(check, *, x=(1, 10, 100, 1000), seeds=30, power=-0.5, scale=1.0, spread=0.1, **said):
+    """Samples that grow with this power, up to some spread from seed to seed."""
+    noise = np.exp(spread * np.random.default_rng(0).standard_normal((seeds, len(x))))
+    samples = scale * noise * np.asarray(x, dtype=float) ** power
+    check.scaling("x", x, samples, -0.5, **{"within": 0.1, "fall": 0.3} | said)
+
+
 def judged(show, control=False):
     """Whether the evidence of one measurement stands and falls, and whether the trial passes."""
     check = Check(control=control)
@@ -625,6 +641,11 @@ MEASUREMENTS = [
     (lambda c: c.order("x", [1, 2, 4], [3, 12, 48], 2.2), False, False),
     (lambda c: c.order("x", [1, 2, 4], [3, 12, 48], 2.31), False, True),
     (lambda c: c.order("x", [1, 2, 4], [3, 12, 48], 1), False, True),
+    (lambda c: scaling(c), True, False),
+    (lambda c: scaling(c, average="mean"), True, False),
+    (lambda c: scaling(c, power=-0.59, spread=1.0), False, False),  # the interval reaches beyond
+    (lambda c: scaling(c, power=0.0), False, True),
+    (lambda c: scaling(c, power=-0.81, spread=1.0), False, False),
 ]
 
 
@@ -674,6 +695,11 @@ def test_what_is_not_finite_neither_stands_nor_falls(show, value):
         (lambda c: c.order("x", [1, 2], [1, 2], 1, within=0.5), "off by more than 0.5, not 0.3"),
         (lambda c: c.order("x", [1, 2], [1, 2], 1, fall=np.nan), "off by more than 0.1"),
         (lambda c: c.order("x", [1], [1], 1), "two different steps"),
+        (lambda c: scaling(c, x=[1, 10, 100]), "three decades"),
+        (lambda c: scaling(c, seeds=2), "at least 3 of each"),
+        (lambda c: scaling(c, fall=0.1), "off by more than 0.1"),
+        (lambda c: scaling(c, average="median"), "rms or mean, not 'median'"),
+        (lambda c: scaling(c, scale=0.0), "not positive"),
         (lambda c: c.order("x", [2, 2], [1, 2], 1), "two different steps"),
         (lambda c: c.order("x", [], [], 1), "two different steps"),
         (lambda c: c.order("x", [1, 2], [1, 2, 3], 1), "each with its error"),
