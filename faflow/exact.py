@@ -71,14 +71,23 @@ def discrete_fa_from_zero(Y, C, eta, steps):
     return _assembled(Y, P, R, *map(np.array, zip(*path, strict=True)))
 
 
-def fa_limit(Y, C):
-    """Y projected on the row space of CY, (n, m): what W₂W₁ tends to from zero weights.
+def fa_limit(Y, C, covariance=None):
+    """Y S Rᵀ(R S Rᵀ)⁻¹R with R = CY, (n, m): what W₂W₁ tends to from zero weights.
 
-    From any weights if CY has full row rank: C then reads a random sketch of Y.
+    With white inputs, S = I, it is Y projected on the row space of CY.  From any weights if CY
+    has full row rank: C then reads a random sketch of Y.  Derived in this project.
+    covariance: S, (m, m), positive definite; Y is then the regression matrix of the data.
     """
     Y, C = _problem(Y, C)
-    R = _modes(Y, C)[2]
-    return Y @ R @ R.T
+    R = _modes(Y, C)[2].T
+    if covariance is None:
+        return Y @ R.T @ R
+    S = matrix(covariance, "covariance")
+    if S.shape != (Y.shape[1],) * 2:
+        raise ValueError(f"covariance must be {(Y.shape[1],) * 2} for Y {Y.shape}, not {S.shape}.")
+    if not (np.allclose(S, S.T) and np.linalg.eigvalsh(S)[0] > 0):
+        raise ValueError("covariance must be symmetric and positive definite.")
+    return Y @ S @ R.T @ np.linalg.solve(R @ S @ R.T, R)
 
 
 def fa_modes(Y, C):

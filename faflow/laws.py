@@ -126,6 +126,25 @@ def lyapunov_rate(rule, w, *, target, covariance):
     return -(carried @ covariance @ carried.T).trace()
 
 
+def projected_loss(rule, w, *, target, covariance):
+    """V = ½tr(FSFᵀ), F = B̃(Y - W_L⋯W₁): the squared loss as the first layer is told of it."""
+    return -lyapunov_rate(rule, w, target=target, covariance=covariance) / 2
+
+
+def projected_loss_rate(rule, w, *, target, covariance):
+    """-|FSW₁ᵀ|² - ½|W₁ᵀFS|² + ½tr(QFS²Fᵀ), the rate of `projected_loss` under two-layer FA.
+
+    Q is `feedback_balance`, so that V never rises if Q(0) ≤ 0.  At rates 1 and without decay.
+    Derived in this project.
+
+    target: Y, (d_out, d_in).  covariance: S = XXᵀ, (d_in, d_in).
+    """
+    told = rule.B[0] @ (target - w[1] @ w[0]) @ covariance
+    across, along, kept = told @ w[0].T, w[0].T @ told, feedback_balance(rule, w)
+    pushed = (kept @ told @ told.T).trace()
+    return -(across @ across.T).trace() - (along @ along.T).trace() / 2 + pushed / 2
+
+
 def alignment(rule, w, k=0):
     """Cosine of the angle between the feedback and Wᵀ of the layer above k, as Frobenius vectors.
 

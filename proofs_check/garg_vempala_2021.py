@@ -6,70 +6,100 @@ weights are (W, Z) and C is B[0].  Only abstracts of the paper were read; what f
 here unless it says otherwise.
 """
 
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 
 import numpy as np
-from matplotlib.figure import Figure
+from scipy.linalg import eig, eigh_tridiagonal
+from scipy.optimize import least_squares
+from scipy.special import erfcx
+from scipy.stats import norm
 
 import faflow as ff
 from faflow import exact, laws
+from faflow.plot import TIME, panels
 from faflow.testing import GradientInstead
 
 SHAPES = ((8, 7, 3, 4), (6, 9, 5, 2), (5, 5, 5, 5), (4, 6, 3, 9), (7, 5, 4, 1))
 ENGINES = ("scipy", "diffrax") if find_spec("diffrax") else ("scipy",)
+FLOOR = 1e-17
 
 
 def problem(n, m, rank, r, seed=0, kind=ff.FA):
-    """A task of this rank with largest singular value about 1, and Gaussian feedback."""
+    """A task of this rank with largest singular value 2, and Gaussian feedback."""
     rng = np.random.default_rng([seed, n, m, rank, r])
     Y = rng.standard_normal((n, rank)) @ rng.standard_normal((rank, m))
     task = ff.Task.factorisation(Y / np.linalg.norm(Y, 2) * 2)
     return task, kind((rng.standard_normal((r, n)),)), rng
 
 
-def start(rng, task, rule, scale):
+def coloured(task, rng, samples=9):
+    """The task with inputs of a random covariance, S = XXᵀ, and the same linear teacher."""
+    X = rng.standard_normal((task.Y.shape[1], samples)) / np.sqrt(samples)
+    return ff.Task(X, task.Y @ X), X @ X.T
+
+
+def start(rng, rule, m, scale):
     """(W, Z) of independent Gaussian entries."""
-    (r, n), m = rule.B[0].shape, len(task.X)
+    r, n = rule.B[0].shape
     return scale * rng.standard_normal((r, m)), scale * rng.standard_normal((n, r))
+
+
+def blinded(rule, Y, mode):
+    """The rule with C u = 0 for a left singular vector u of Y."""
+    C, u = rule.B[0], np.linalg.svd(Y)[0][:, mode]
+    return ff.FA((C - np.outer(C @ u, u),))
+
+
+def flat(w):
+    return np.concatenate([W.ravel() for W in w])
 
 
 # The matrix law
 
 
+def drift_of(law, kind, scale):
+    task, rule, rng = problem(8, 7, 3, 4, kind=kind)
+    sol = ff.integrate(rule, task, start(rng, rule, 7, scale), np.linspace(0, 50, 101))
+    values = sol.measure(law)
+    return sol.ts, np.linalg.norm(values - values[0], axis=(1, 2))
+
+
 def matrix_invariant(check, kind=ff.FA, law=laws.feedback_balance):
     check.proved(ff.prove(law, kind))
-    drifts, curves = [], []
-    for scale in (0.0, 0.1, 1.0):
-        task, rule, rng = problem(8, 7, 3, 4, kind=kind)
-        w0 = start(rng, task, rule, max(scale, 1e-3 if kind is GradientInstead else 0.0))
-        sol = ff.integrate(rule, task, w0, np.linspace(0, 50, 101))
-        values = sol.measure(law)
-        drifts.append(np.max(np.linalg.norm(values - values[0], axis=(1, 2))))
-        curves.append((sol.ts, np.linalg.norm(values - values[0], axis=(1, 2)), scale))
-    on = "8 × 7, rank 3, r = 4, t ≤ 50; starts of scale 0, 0.1, 1"
-    check.at_most("drift of the law, worst of 3 starts", np.max(drifts), 1e-9, fall=1e-2, on=on)
-    good = kind is ff.FA and law is laws.feedback_balance
-    fig = Figure(figsize=(5.5, 3.6), layout="constrained")
-    ax = fig.subplots()
-    for k, (ts, drift, scale) in enumerate(curves):
-        style = ("-", "--", ":")[k]
-        ax.semilogy(ts, drift + 1e-17, ls=style, color="C0" if good else "C3", label=f"{scale:g}")
-    ax.axhline(1e-9, color="0.4", lw=1, label="bound")
-    ax.set(xlabel="time (1/learning rate)", ylabel="|Q(t) - Q(0)|")
-    ax.legend(title="scale of the start", fontsize=8)
-    check.figure(fig, "Drift of the matrix law, three starts.")
+    scales = (0.0, 0.1, 1.0) if kind is ff.FA else (0.1, 1.0)
+    curves = [drift_of(law, kind, scale) for scale in scales]
+    check.at_most(
+        "drift of the law, worst of the starts",
+        np.max([drift for _, drift in curves]),
+        1e-9,
+        fall=1e-2,
+        on="8 × 7, rank 3, r = 4, t ≤ 50; starts of scale 0, 0.1, 1; seed 0",
+    )
+    return zip(scales, curves, strict=True)
 
 
 def claim_matrix_invariant(check):
-    """FA keeps Q = WWᵀ - CZ - ZᵀCᵀ, for every Y, C, start and rank.
+    r"""FA keeps $Q = WW^\top - CZ - Z^\top C^\top$ for every $Y$, $C$, start and rank.
 
-    CdZ/dt = CEWᵀ = (dW/dt)Wᵀ; add the transpose.  Proved for every size, any data and loss.
+    $$ C\dot Z = C E S W^\top = \dot W W^\top \quad\Rightarrow\quad \dot Q = 0 $$
 
+    $S = XX^\top$ is the covariance of the inputs.  Proved for every size, any data and any loss,
+    and seen along flows from three starts.
+
+    Assumes: two linear layers; nothing of the data, the loss or the start.
     Source: derived in this project for this setting; two-layer form in Lillicrap et al. (2016).
     Class: derived
     """
-    matrix_invariant(check)
+    fig, ax = panels()
+    for (scale, (ts, drift)), style in zip(matrix_invariant(check), ("-", "--", ":"), strict=True):
+        ax.semilogy(ts, drift + FLOOR, style, color="C0", label=f"FA, start of scale {scale:g}")
+    ts, drift = drift_of(laws.feedback_balance, GradientInstead, 1.0)
+    ax.semilogy(ts, drift + FLOOR, color="C3", label="control: gradient descent")
+    ax.axhline(1e-9, color="k", ls="--", lw=1, label="bound")
+    ax.set(xlabel=TIME, ylabel="|Q(t) − Q(0)|", ylim=(1e-17, 1e7))
+    ax.legend(fontsize=8, ncols=2)
+    check.figure(fig, "Drift of the matrix law.")
 
 
 def control_matrix_invariant_law_of_gradient_descent(check):
@@ -95,29 +125,6 @@ def control_matrix_invariant_antisymmetric(check):
 # Discrete steps
 
 
-def discrete_invariant(check, fresh=False):
-    task, rule, rng = problem(8, 7, 3, 4)
-    w0, etas = start(rng, task, rule, 0.3), (0.02, 0.01, 0.005, 0.0025)
-    drifts = {}
-    for weight in (0, 0.5, 1):
-        gaps, drifts[weight] = [], []
-        for eta in etas:
-            w = stepped(rule, task, w0, eta, round(20 / eta), weight, fresh)
-            law = np.array([laws.feedback_balance(rule, pair) for pair in zip(*w, strict=True)])
-            moved = np.diff(w[0], axis=0)
-            squares = np.cumsum(moved @ moved.transpose(0, 2, 1), axis=0)
-            gaps.append(np.max(np.abs(law[1:] - law[0] - (1 - 2 * weight) * squares)))
-            drifts[weight].append(np.linalg.norm(law[-1] - law[0]))
-        check.at_most(
-            f"|Q_T - Q_0 - ({1 - 2 * weight:g}) η² Σ FFᵀ|, worst of four step sizes",
-            np.max(gaps),
-            1e-12,
-            fall=1e-3,
-            on="8 × 7, rank 3, r = 4, 1,000 to 8,000 steps",
-        )
-    return etas, drifts
-
-
 def stepped(rule, task, w0, eta, steps, weight=0, fresh=False):
     """(W, Z) at every step, Z moving with W + weight · ΔW, and with a fresh residual if asked."""
     if weight == 0 and not fresh:
@@ -131,26 +138,57 @@ def stepped(rule, task, w0, eta, steps, weight=0, fresh=False):
     return tuple(map(np.stack, zip(*kept, strict=True)))
 
 
+def discrete_gap(eta, weight, fresh):
+    """Largest gap in the identity for Q, and the drift of Q at the end."""
+    task, rule, rng = problem(8, 7, 3, 4)
+    w = stepped(rule, task, start(rng, rule, 7, 0.3), eta, round(20 / eta), weight, fresh)
+    law = np.array([laws.feedback_balance(rule, pair) for pair in zip(*w, strict=True)])
+    moved = np.diff(w[0], axis=0)
+    squares = np.cumsum(moved @ moved.transpose(0, 2, 1), axis=0)
+    gap = np.max(np.abs(law[1:] - law[0] - (1 - 2 * weight) * squares))
+    return gap, np.linalg.norm(law[-1] - law[0])
+
+
+ETAS = (0.02, 0.01, 0.005, 0.0025)
+
+
+def discrete_invariant(check, fresh=False):
+    drifts = {}
+    for weight in (0, 0.5, 1):
+        gaps, drifts[weight] = zip(*(discrete_gap(e, weight, fresh) for e in ETAS), strict=True)
+        check.at_most(
+            f"|Q_T - Q_0 - ({1 - 2 * weight:g}) η² Σ FFᵀ|, worst of four step sizes",
+            np.max(gaps),
+            1e-12,
+            fall=1e-3,
+            on="8 × 7, rank 3, r = 4, 1,000 to 8,000 steps, seed 0",
+        )
+    return drifts
+
+
 def claim_discrete_invariant(check):
-    """A step of size η moves Q by exactly (1 - 2a) η² FFᵀ, F = CE, if Z moves with W + a ΔW.
+    r"""A step of size $\eta$ moves $Q$ by exactly $(1 - 2a)\,\eta^2 FF^\top$, with $F = CE$.
 
-    The residual E is that before the step.  a = 0, all layers together: upwards, and O(η) after a
-    fixed time.  a = 1, Z after W: downwards by as much.  a = 1/2: Q is kept exactly.
+    Here $Z$ moves with $W + a\,\Delta W$, and $E$ is the residual before the step:
+    $a = 0$, all layers together, drifts upwards, by $O(\eta)$ in a fixed time; $a = 1$, $Z$ after
+    $W$, downwards by as much; $a = \tfrac12$ keeps $Q$ exactly.
 
+    Assumes: the residual is the one before the step.
     Source: derived in this project.
     Class: derived
     """
-    etas, drifts = discrete_invariant(check)
-    check.order("order of the drift in η", etas, drifts[0], 1)
-    fig = Figure(figsize=(5, 3.6), layout="constrained")
-    ax = fig.subplots()
-    for weight, style in ((0, "o-"), (1, "s--"), (0.5, "^:")):
-        ax.loglog(etas, drifts[weight], style, label=f"Z moves with W + {weight:g} ΔW")
-    ax.loglog(etas, 1.3 * drifts[0][0] * np.array(etas) / etas[0], "k:", lw=1, label="slope 1")
-    ax.set(xlabel="step size η", ylabel="|Q_T - Q_0| after T = 20")
-    ax.set_xticks(etas, [f"{eta:g}" for eta in etas], minor=False)
+    drifts = discrete_invariant(check)
+    check.order("order of the drift in η", ETAS, drifts[0], 1)
+    fig, ax = panels()
+    for weight, style in ((0, "C0o-"), (1, "C1s--"), (0.5, "C2^:")):
+        ax.loglog(ETAS, drifts[weight], style, label=f"Z moves with W + {weight:g} ΔW")
+    fresh = [discrete_gap(eta, 0.5, True)[1] for eta in ETAS]
+    ax.loglog(ETAS, fresh, "C3v-", label="control: W + 0.5 ΔW, residual anew")
+    ax.loglog(ETAS, 0.4 * drifts[0][0] * np.array(ETAS) / ETAS[0], "k--", lw=1, label="slope 1")
+    ax.set(xlabel="step size η (time units)", ylabel="|Q_T − Q_0| after T = 20", ylim=(1e-15, 1e4))
+    ax.set_xticks(ETAS, [f"{eta:g}" for eta in ETAS], minor=False)
     ax.set_xticks([], minor=True)
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, ncols=2, loc="upper left")
     check.figure(fig, "Drift of the matrix law under three orders of updating.")
 
 
@@ -162,40 +200,244 @@ def control_discrete_invariant_fresh_residual(check):
 # The linear invariant
 
 
+def outside_drift(kind, seed):
+    task, rule, rng = problem(8, 7, 3, 11, seed, kind)
+    C = rule.B[0]
+    outside = np.eye(11) - C @ np.linalg.pinv(C)
+    sol = ff.integrate(rule, task, start(rng, rule, 7, 0.5), np.linspace(0, 10, 41))
+    return sol.ts, np.max(np.abs(outside @ (sol.w[0] - sol.w[0][0])), axis=(1, 2))
+
+
 def linear_invariant(check, kind=ff.FA):
-    drifts = []
-    for seed in range(5):
-        task, rule, rng = problem(8, 7, 3, 11, seed, kind)
-        C = rule.B[0]
-        outside = np.eye(11) - C @ np.linalg.pinv(C)
-        w0 = start(rng, task, rule, 0.5)
-        sol = ff.integrate(rule, task, w0, np.linspace(0, 10, 11))
-        drifts.append(np.max(np.abs(outside @ (sol.w[0] - sol.w[0][0]))))
-    check.at_most("drift of (I - CC⁺)W", np.max(drifts), 1e-12, fall=1e-2, on="5 problems, r > n")
+    curves = [outside_drift(kind, seed) for seed in range(5)]
+    worst = [np.max(drift) for _, drift in curves]
+    check.at_most("drift of (I - CC⁺)W", worst, 1e-12, fall=1e-2, on="5 problems, r > n, seeds 0-4")
+    return curves
 
 
 def claim_linear_invariant(check):
-    """(I - CC⁺)W is constant under FA, since the columns of dW/dt lie in the range of C.
+    r"""$(I - CC^+)W$ is constant under FA.
 
-    Not trivial when r > n.  Proved for every N with N'C = 0, by words.
+    The columns of $\dot W = CES$ lie in the range of $C$; not trivial when $r > n$ or $C$ is rank
+    deficient.  Proved for every $N$ with $N^\top C = 0$, and seen along flows.
 
+    Assumes: nothing of the data or the loss.
     Source: derived in this project.
     Class: derived
     """
-    check.proved(
-        ff.prove(
-            lambda rule, w, N: N.T @ w[0],
-            ff.FA,
-            letters={"N": ("h1", "k")},
-            relations=["N' B2 = 0"],
-        )
-    )
-    linear_invariant(check)
+    law = lambda rule, w, N: N.T @ w[0]
+    check.proved(ff.prove(law, ff.FA, letters={"N": ("h1", "k")}, relations=["N' B2 = 0"]))
+    fig, ax = panels()
+    for k, (ts, drift) in enumerate(linear_invariant(check)):
+        ax.semilogy(ts, drift + FLOOR, "C0", lw=1, label=None if k else "FA, five problems")
+    ts, drift = outside_drift(GradientInstead, 0)
+    ax.semilogy(ts, drift + FLOOR, "C3", label="control: gradient descent")
+    ax.axhline(1e-12, color="k", ls="--", lw=1, label="bound")
+    ax.set(xlabel=TIME, ylabel="largest entry of the drift of (I − CC⁺)W", ylim=(1e-17, 1e3))
+    ax.legend(fontsize=8)
+    check.figure(fig, "The part of W outside the range of C.")
 
 
 def control_linear_invariant_gradient_descent(check):
     """The error returns through Zᵀ."""
     linear_invariant(check, GradientInstead)
+
+
+# Stationary points
+
+
+def searched(seed, kind, blind):
+    """|E| where a root search from a random start ends, and the velocity there."""
+    task, rule, rng = problem(5, 4, 2, 3, seed, kind)
+    rule = blinded(rule, task.Y, 1) if blind else rule
+    split = lambda x: (x[:12].reshape(3, 4), x[12:].reshape(5, 3))
+    x0 = 0.7 * rng.standard_normal(27)
+    velocity = lambda x: flat(rule(task, split(x)))
+    found = least_squares(velocity, x0, method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15)
+    W, Z = split(found.x)
+    return np.linalg.norm(task.Y - Z @ W), np.linalg.norm(found.fun)
+
+
+def stationary_errors(kind=ff.FA, blind=False, tries=40):
+    """|E| at the points where root searches from random starts end with a velocity of zero."""
+    ends = [searched(seed, kind, blind) for seed in range(tries)]
+    return np.array([error for error, velocity in ends if velocity <= 1e-9])
+
+
+def stationary_points(check, **broken):
+    errors = stationary_errors(**broken)
+    check.at_most("largest |E| where the velocity is zero", errors, 1e-3, fall=0.3)
+    check.at_most(
+        "share of stationary points with |E| > 1e-3",
+        np.mean(errors > 1e-3),
+        0.0,
+        fall=0.2,
+        on=f"{len(errors)} of 40 root searches ended at |velocity| ≤ 1e-9; 5 × 4, rank 2, r = 3",
+    )
+    return errors
+
+
+def claim_stationary_points(check):
+    r"""If $C$ is injective on $\operatorname{col}(Y)$, FA is at rest only where $E = 0$.
+
+    $$ CE = 0,\; EW^\top = 0 \iff E = 0 $$
+
+    With $P$ the projector on $\operatorname{col}(Y)^\perp$, $PE = -PZW$, so that
+    $|PZW|^2 = -\operatorname{tr}(PEW^\top Z^\top P) = 0$; the rest of $E$ lies where $C$ is
+    injective.  That $|N^\top Z|^2$ has the rate $-2|N^\top ZW|^2$ for $N^\top Y = 0$ is proved for
+    every size; the stationary points are searched for from random starts.  Gradient descent rests
+    at saddles as well.  At $|E| \to 0$ the velocity may vanish to second order, hence the
+    tolerance.
+
+    Assumes: C injective on col(Y); white inputs.
+    Source: that FA finds the optimum is asserted in Garg & Vempala (2021), abstract; this form is
+    derived in this project.
+    Class: derived
+    """
+    squares = lambda rule, w, N: (N.T @ w[1]) @ (N.T @ w[1]).T
+
+    def falling(rule, w, N, covariance):
+        left = N.T @ w[1] @ w[0]
+        return -2 * left @ covariance @ left.T
+
+    given = {"letters": {"N": ("out", "k")}, "relations": ["N' Y = 0"]}
+    check.proved(ff.prove(squares, ff.FA, loss="squared", rate=falling, **given))
+    errors = stationary_points(check)
+    fig, ax = panels()
+    sets = {
+        "FA, C injective on col(Y)": (errors, "C0o"),
+        "control: C blind to one direction": (stationary_errors(blind=True), "C3v"),
+        "control: gradient descent": (stationary_errors(GradientInstead), "C1s"),
+    }
+    for label, (values, style) in sets.items():
+        ax.semilogy(np.sort(values) + FLOOR, style, ms=4, label=label)
+    ax.axhline(1e-3, color="k", ls="--", lw=1, label="bound")
+    ax.set(xlabel="stationary points found, in order of |E|", ylabel="|E|", ylim=(1e-17, 1e4))
+    ax.legend(fontsize=8, loc="upper left", ncols=2)
+    check.figure(fig, "The residual at points of rest, found from forty random starts.")
+
+
+def control_stationary_points_blind_feedback(check):
+    """C u = 0 for a left singular vector u of Y."""
+    stationary_points(check, blind=True)
+
+
+def control_stationary_points_gradient_descent(check):
+    """The error returns through Zᵀ, as in gradient descent, which rests at saddles."""
+    stationary_points(check, kind=GradientInstead)
+
+
+# The projected loss
+
+
+def projected_identity(check, kind=ff.FA):
+    check.proved(ff.prove(laws.projected_loss, kind, loss="squared", rate=laws.projected_loss_rate))
+    gaps = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        n, m, r = rng.integers(2, 8, 3)
+        task, rule, _ = problem(n, m, min(n, m), r, seed, kind)
+        target = task.Y
+        task, S = coloured(task, rng)
+        w, given = start(rng, rule, m, 1.0), {"target": target, "covariance": S}
+        rate = ff.over_a_step(partial(laws.projected_loss, **given), rule, task, w).coefficients[1]
+        said = laws.projected_loss_rate(rule, w, **given)
+        gaps.append(abs(rate - said) / abs(said))
+    check.at_most("|dV/dt - its formula|, relative", gaps, 1e-11, fall=1e-2, on="20 problems")
+
+
+def aligned_run(sign, alpha, seed, end=20, times=81):
+    """Times, V, its rates and the bound's exponent from Z(0) = ± αCᵀ and a small W(0)."""
+    task, rule, rng = problem(5, 4, 3, 4, seed)
+    target, C = task.Y, rule.B[0]
+    task, S = coloured(task, rng)
+    w0 = 1e-3 * rng.standard_normal((4, 4)), sign * alpha * C.T
+    given = {"target": target, "covariance": S}
+    P = np.linalg.svd(C, full_matrices=False)[0]  # an orthonormal basis of the range of C
+    mu = np.linalg.eigvalsh(-P.T @ laws.feedback_balance(rule, w0) @ P)[0]
+    sol = ff.integrate(rule, task, w0, np.linspace(0, end, times))
+    V = sol.measure(laws.projected_loss, **given)
+    rates = sol.measure(laws.projected_loss_rate, **given)
+    return sol.ts, V, rates / V, mu * np.linalg.eigvalsh(S)[0]
+
+
+def projected_loss(check, sign=1):
+    runs = [aligned_run(sign, alpha, seed) for seed in range(5) for alpha in (0.2, 0.5, 1.0)]
+    on = "15 flows, 5 × 4, r = 4, Z(0) = αCᵀ, α = 0.2, 0.5, 1, random S, seeds 0-4, 81 times each"
+    growth = np.max([np.max(relative) for _, _, relative, _ in runs])
+    check.at_most("largest d log V/dt", growth, 0.0, fall=0.1, on=on)
+    if sign > 0:
+        least = np.min([exponent for *_, exponent in runs])
+        check.at_least("least exponent μλ_min(S) of the bound", least, 1e-4, fall=0.0, on=on)
+    excess = [np.max((np.log(V / V[0]) + abs(rate) * ts)[1:]) for ts, V, _, rate in runs]
+    check.at_most("largest log(V/V(0)) + |μ|λ_min(S) t", np.max(excess), 0.0, fall=0.1, on=on)
+    return runs
+
+
+def claim_projected_loss_identity(check):
+    r"""The projected loss $V = \tfrac12\operatorname{tr}(FSF^\top)$, $F = CE$, has an exact rate.
+
+    $$ \dot V = -|FSW^\top|^2 - \tfrac12|W^\top FS|^2 + \tfrac12\operatorname{tr}(QFS^2F^\top) $$
+
+    From $\dot F = -FSW^\top W - CZFS$ and $\tfrac12(CZ + Z^\top C^\top) = \tfrac12(WW^\top - Q)$.
+    Proved for every size, any covariance $S$; seen at random states.
+
+    Assumes: two linear layers, squared loss.
+    Source: derived in this project.
+    Class: derived
+    """
+    projected_identity(check)
+    ts, V, relative, _ = aligned_run(1, 0.5, 0, end=1, times=401)
+    fig, ax = panels()
+    ax.plot(ts, np.gradient(V, ts), "C0", label="dV/dt along FA, from differences of V")
+    ax.plot(ts, relative * V, "k--", lw=1, label="the formula")
+    task, rule, rng = problem(5, 4, 3, 4, 0, GradientInstead)
+    given = {"target": task.Y, "covariance": np.eye(4)}
+    sol = ff.integrate(rule, task, start(rng, rule, 4, 0.7), ts)
+    V = sol.measure(laws.projected_loss, **given)
+    gap = np.gradient(V, ts) - sol.measure(laws.projected_loss_rate, **given)
+    ax.plot(ts, gap, "C3", label="control: dV/dt − formula along gradient descent")
+    ax.set(xlabel=TIME, ylabel="rate of the projected loss", xlim=(0, 0.6))
+    ax.legend(fontsize=8)
+    check.figure(fig, "The rate of V along a flow, and its formula.")
+
+
+def control_projected_loss_identity_gradient_descent(check):
+    """The error returns through Zᵀ."""
+    projected_identity(check, GradientInstead)
+
+
+def claim_projected_loss(check):
+    r"""If $Q(0) \le 0$ the projected loss never rises, and it falls exponentially if $-Q(0) > 0$.
+
+    $$ -Q(0) \ge \mu I \text{ on } \operatorname{range}(C) \;\Rightarrow\;
+       V(t) \le V(0)\, e^{-\mu \lambda_{\min}(S)\, t} $$
+
+    $Q$ is kept, and the last term of the exact rate is at most $-\mu\lambda_{\min}(S) V$.
+    $Q(0) \le 0$ holds from zero weights and from $Z(0) = \alpha C^\top$ with a small $W(0)$.  The
+    sign is that of the exact rate at every saved state, not of differences.
+
+    Assumes: Q(0) ≤ 0; two linear layers, squared loss, any covariance.
+    Source: derived in this project.
+    Class: derived
+    """
+    runs = projected_loss(check)
+    fig, ax = panels()
+    for k, (ts, V, _, rate) in enumerate(runs[1::3]):
+        ax.semilogy(ts, V / V[0], "C0", lw=1, label=None if k else "aligned start, α = 0.5")
+        ax.semilogy(ts, np.exp(-rate * ts), "k--", lw=1, label=None if k else "bounds")
+    for k in range(5):
+        ts, V, _, _ = aligned_run(-1, 0.5, k)
+        label = None if k else "control: anti-aligned start"
+        ax.semilogy(ts, V / V[0], "C3", lw=1, label=label)
+    ax.set(xlabel=TIME, ylabel="V(t) / V(0)", ylim=(1e-14, 1e6))
+    ax.legend(fontsize=8, loc="lower left")
+    check.figure(fig, "The projected loss from aligned starts, each with its bound.")
+
+
+def control_projected_loss_anti_aligned(check):
+    """Z(0) = -αCᵀ, so that Q(0) > 0."""
+    projected_loss(check, sign=-1)
 
 
 # The Lyapunov function
@@ -211,9 +453,9 @@ def lyapunov(check, kind=ff.FA):
         rng = np.random.default_rng(seed)
         n, m, r = rng.integers(2, 8, 3)
         task, rule, _ = problem(n, m, min(n, m), r, seed, kind)
-        task = ff.Task(rng.standard_normal((m, 9)), task.Y @ rng.standard_normal((m, 9)))
-        target, S = task.Y @ np.linalg.pinv(task.X), task.X @ task.X.T
-        w = start(rng, task, rule, 2.0)
+        target = task.Y
+        task, S = coloured(task, rng)
+        w = start(rng, rule, m, 2.0)
         law = partial(laws.lyapunov, target=target)
         rate = ff.over_a_step(law, rule, task, w).coefficients[1]
         said = laws.lyapunov_rate(rule, w, target=target, covariance=S)
@@ -223,16 +465,41 @@ def lyapunov(check, kind=ff.FA):
     )
 
 
+def lyapunov_path(kind, seed, scale):
+    task, rule, rng = problem(5, 4, 2, 3, seed, kind)
+    ts = np.linspace(0, 8, 81)
+    sol = ff.integrate(rule, task, start(rng, rule, 4, scale), ts)
+    return ts, sol.measure(laws.lyapunov, target=task.Y)
+
+
 def claim_lyapunov(check):
-    """Φ = ½|CZ|² - ⟨CY, W⟩ falls along FA: dΦ/dt = -tr(CESEᵀCᵀ), S the input covariance.
+    r"""$\Phi = \tfrac12|CZ|^2 - \langle CY, W\rangle$ falls along FA, for every data and start.
 
-    ⟨CZ, CESWᵀ⟩ - ⟨CY, CES⟩ = -tr(CESEᵀCᵀ).  At any depth with B₂⋯B_L for C, the last layer for
-    Z and the first for W.  Proved for every size, 2 to 5 layers.
+    $$ \dot\Phi = \langle CZ, CESW^\top\rangle - \langle CY, CES\rangle
+                = -\operatorname{tr}(CESE^\top C^\top) $$
 
+    At any depth with $B_2\cdots B_L$ for $C$, the last layer for $Z$ and the first for $W$.  Proved
+    for every size, 2 to 5 layers, and seen at random states.
+
+    Assumes: linear layers, squared loss.
     Source: derived in this project.
     Class: derived
     """
     lyapunov(check)
+    fig, (left, right) = panels(2)
+    kinds = ((ff.FA, "C0", "FA, five starts"), (GradientInstead, "C3", "control: gradient descent"))
+    for kind, color, label in kinds:
+        for seed in range(5):
+            ts, values = lyapunov_path(kind, seed, 0.8)
+            said = None if seed else label
+            left.plot(ts, values - values[0], color, lw=1, label=said)
+            right.plot(ts, values - np.minimum.accumulate(values), color, lw=1, label=said)
+    left.set(xlabel=TIME, ylabel="Φ(t) − Φ(0)")
+    right.set(xlabel=TIME, ylabel="Φ(t) − its least value so far")
+    right.axhline(0, color="k", ls="--", lw=1, label="never above")
+    left.legend(fontsize=8)
+    right.legend(fontsize=8)
+    check.figure(fig, "The Lyapunov function along flows.")
 
 
 def control_lyapunov_gradient_descent(check):
@@ -240,53 +507,118 @@ def control_lyapunov_gradient_descent(check):
     lyapunov(check, GradientInstead)
 
 
+# The Lyapunov function under discrete steps
+
+
+def discrete_lyapunov_path(seed, size, kind=ff.FA):
+    """What Φ gains in each step with η|W|₂² = `size`, and the gap of the identity for it."""
+    task, rule, rng = problem(5, 4, 2, 3, seed, kind)
+    law = partial(laws.lyapunov, target=task.Y)
+    w, gains, gaps = start(rng, rule, 4, 0.7), [], []
+    while len(gains) < 300 and np.linalg.norm(flat(w)) < 1e3:
+        F, eta = rule.B[0] @ (task.Y - w[1] @ w[0]), size / np.linalg.norm(w[0], 2) ** 2
+        now, said = law(rule, w), -eta * np.sum(F**2) + eta**2 / 2 * np.sum((F @ w[0].T) ** 2)
+        w = ff.iterate(rule, task, w, eta=eta, steps=1).at(-1)
+        gains.append(law(rule, w) - now)
+        gaps.append(abs(gains[-1] - said) / max(1.0, abs(now)))
+    return np.array(gains), np.array(gaps)
+
+
+def discrete_lyapunov(check, size=1.8, kind=ff.FA):
+    runs = [discrete_lyapunov_path(seed, size, kind) for seed in range(8)]
+    on = "8 problems of up to 300 steps, η|W|₂² = 1.8, 5 × 4, rank 2, r = 3, seeds 0-7"
+    if kind is ff.FA:
+        rise = np.max([np.max(gains) for gains, _ in runs])
+        check.at_most("largest rise of Φ in a step", rise, 1e-14, fall=1e-2, on=on)
+    if size < 2:
+        gap = np.max([np.max(gaps) for _, gaps in runs])
+        check.at_most("gap of the identity, relative", gap, 1e-12, fall=1e-3, on=on)
+    return runs
+
+
+def claim_discrete_lyapunov(check):
+    r"""A discrete step moves $\Phi$ by $-\eta|F|^2 + \tfrac12\eta^2|FW^\top|^2$, $F = CE$, exactly.
+
+    So $\Phi$ falls at every step with $\eta\,\|W\|_2^2 \le 2$.
+
+    Assumes: white inputs; both layers step together.
+    Source: derived in this project.
+    Class: derived
+    """
+    runs = discrete_lyapunov(check)
+    fig, ax = panels()
+    for k, (gains, _) in enumerate(runs[:4]):
+        ax.plot(np.cumsum(gains), "C0", lw=1, label=None if k else "η|W|² = 1.8")
+    for k in range(4):
+        gains, _ = discrete_lyapunov_path(k, 6.0)
+        ax.plot(np.cumsum(gains), "C3", lw=1, label=None if k else "control: η|W|² = 6")
+    ax.axhline(0, color="k", ls="--", lw=1, label="never above")
+    ax.set_yscale("symlog", linthresh=10)
+    ax.set(xlabel="steps", ylabel="Φ − its start", xlim=(0, 60), ylim=(-1e2, 1e8))
+    ax.legend(fontsize=8, loc="upper right")
+    check.figure(fig, "The Lyapunov function along discrete steps.")
+
+
+def control_discrete_lyapunov_large_steps(check):
+    """Steps with η|W|² = 6."""
+    discrete_lyapunov(check, size=6.0)
+
+
+def control_discrete_lyapunov_gradient_descent(check):
+    """The error returns through Zᵀ."""
+    discrete_lyapunov(check, kind=GradientInstead)
+
+
 # Convergence from every start
 
 
+def residuals(seed, blind=False):
+    task, rule, rng = problem(5, 4, 2, 3, seed)
+    rule = blinded(rule, task.Y, 1) if blind else rule
+    w0 = start(rng, rule, 4, [0.0, 1.0, 2.0, 4.0][seed % 4])
+    ts = np.concatenate([[0], np.geomspace(0.01, 1000, 60)])
+    sol = ff.integrate(rule, task, w0, ts, solver="radau", rtol=1e-8, atol=1e-10)
+    return ts[1:], np.linalg.norm(task.Y - sol.w[1] @ sol.w[0], axis=(1, 2))[1:]
+
+
 def global_convergence(check, blind=False):
-    ends, curves = [], []
-    for seed in range(12):
-        task, rule, rng = problem(5, 4, 2, 3, seed)
-        C = rule.B[0]
-        if blind:
-            u = np.linalg.svd(task.Y)[0][:, 1]
-            rule = ff.FA((C - np.outer(C @ u, u),))
-        w0 = start(rng, task, rule, [0.0, 1.0, 2.0, 4.0][seed % 4])
-        ts = np.concatenate([[0], np.geomspace(0.01, 1000, 60)])
-        sol = ff.integrate(rule, task, w0, ts, solver="radau", rtol=1e-8, atol=1e-10)
-        errors = [np.linalg.norm(task.Y - Z @ W) for W, Z in zip(*sol.w, strict=True)]
-        ends.append(errors[-1])
-        curves.append((ts[1:], errors[1:]))
+    starts = check.tier(quick=8, full=24)
+    curves = [residuals(seed, blind) for seed in range(starts)]
+    ends = [errors[-1] for _, errors in curves]
     check.at_most(
-        "|E| at the end",
+        "|E| at the end, t = 1000",
         np.max(ends) if not blind else np.min(ends),
-        1e-4,
+        1e-8,
         fall=1e-2,
-        on="12 starts of scale 0, 1, 2, 4; t ≤ 1000",
+        on=f"{starts} starts of scale 0, 1, 2, 4; 5 × 4, rank 2, r = 3",
     )
-    fig = Figure(figsize=(5.5, 3.6), layout="constrained")
-    ax = fig.subplots()
-    for ts, errors in curves:
-        ax.loglog(ts, errors, color="C3" if blind else "C0", lw=1)
-    ax.axhline(1e-4, color="0.4", lw=1, label="needed at the end")
-    ax.plot([], [], color="C3" if blind else "C0", label="twelve starts")
-    ax.set(xlabel="time (1/learning rate)", ylabel="|Y - ZW|")
-    ax.set_title("C blind to one direction of Y" if blind else "C injective on col(Y)")
-    ax.legend(fontsize=8)
-    check.figure(fig, "The residual along flows from starts of four scales.")
+    return curves
 
 
 def claim_global_convergence(check):
-    """If C is injective on the column space of Y, the FA flow reaches E = 0 from every start.
+    r"""If $C$ is injective on $\operatorname{col}(Y)$, FA reaches $E = 0$ from every start.
 
-    Φ falls at rate |CE|² and is bounded below because Q is kept, so CE → 0; the part of E outside
-    col(Y) obeys d|PZ|²/dt = -2|PZW|², so E → 0.  Almost every C will do if r ≥ rank(Y).
+    $\Phi$ falls at the rate $|CE|^2$ and is bounded below because $Q$ is kept, so $CE \to 0$; the
+    part of $E$ outside $\operatorname{col}(Y)$ obeys $\tfrac{d}{dt}|PZ|^2 = -2|PZW|^2$, so
+    $E \to 0$.  Almost every $C$ will do if $r \ge \operatorname{rank}(Y)$.  The loss itself may
+    rise on the way.
 
+    Assumes: C injective on col(Y); white inputs.  r ≥ rank(Y) alone is not enough.
     Source: that FA finds the optimum for r ≥ rank(Y) is asserted by Garg & Vempala (2021),
     abstract; every start and the condition on C are derived in this project.
     Class: derived
     """
-    global_convergence(check)
+    curves = global_convergence(check)
+    fig, ax = panels()
+    for k, (ts, errors) in enumerate(curves):
+        ax.loglog(ts, errors + FLOOR, "C0", lw=1, label=None if k else "C injective on col(Y)")
+    for k in range(4):
+        ts, errors = residuals(k, blind=True)
+        ax.loglog(ts, errors, "C3", lw=1, label=None if k else "control: C blind to a direction")
+    ax.axhline(1e-8, color="k", ls="--", lw=1, label="needed at the end")
+    ax.set(xlabel=TIME, ylabel="|Y − ZW|")
+    ax.legend(fontsize=8, loc="lower left")
+    check.figure(fig, "The residual along flows from starts of four scales.")
 
 
 def control_global_convergence_blind_feedback(check):
@@ -300,44 +632,1234 @@ def control_global_convergence_blind_feedback(check):
 def closed_form(check, eps=0.0):
     for engine in ENGINES:
         worst = []
-        for shape in SHAPES:
+        shapes = SHAPES if engine == "scipy" else SHAPES[: check.tier(quick=2, full=5)]
+        for shape in shapes:
             task, rule, rng = problem(*shape)
-            w0 = start(rng, task, rule, eps)
             ts = np.linspace(0, 20, 41)
-            sol = ff.integrate(rule, task, w0, ts, engine=engine)
+            sol = ff.integrate(rule, task, start(rng, rule, shape[1], eps), ts, engine=engine)
             W, Z = exact.fa_from_zero(task.Y, rule.B[0], ts)
             worst.append(max(np.max(np.abs(sol.w[0] - W)), np.max(np.abs(sol.w[1] - Z))))
         check.at_most(
-            f"|flow - closed form|, {engine}", np.max(worst), 1e-9, fall=1e-3, on="5 shapes, t ≤ 20"
+            f"|flow - closed form|, {engine}",
+            np.max(worst),
+            1e-9,
+            fall=1e-3,
+            on=f"{len(shapes)} shapes, t ≤ 20",
         )
+
+
+def singular_values(eps, ts):
     task, rule, rng = problem(*SHAPES[0])
-    ts = np.linspace(0, 6, 61)
-    sol = ff.integrate(rule, task, start(rng, task, rule, eps), ts)
-    W, _ = exact.fa_from_zero(task.Y, rule.B[0], ts)
-    fig = Figure(figsize=(5.5, 3.6), layout="constrained")
-    ax = fig.subplots()
-    ax.plot(ts, np.linalg.svd(sol.w[0], compute_uv=False)[:, :3], color="C0" if not eps else "C3")
-    ax.plot(ts, np.linalg.svd(W, compute_uv=False)[:, :3], "k:", lw=1.5)
-    ax.plot([], [], color="C0" if not eps else "C3", label=f"flow from a start of scale {eps:g}")
-    ax.plot([], [], "k:", label="closed form from zero")
-    ax.set(xlabel="time (1/learning rate)", ylabel="singular values of W")
-    ax.legend(fontsize=8)
-    check.figure(fig, "Singular values of W along the flow, and in closed form.")
+    sol = ff.integrate(rule, task, start(rng, rule, 7, eps), ts)
+    return np.linalg.svd(sol.w[0], compute_uv=False)[:, :3]
 
 
 def claim_closed_form(check):
-    """From zero start the FA flow is known exactly, for every Y, C and rank.
+    r"""From zero weights the FA flow is known exactly, for every $Y$, $C$, size and rank.
 
-    With CY = P diag(d) Rᵀ: W = P diag(w) Rᵀ, Z = YR diag(w²/2d) Pᵀ, dw_i/dt = d_i - w_i³/2.
-    Measured with SciPy, and with diffrax where it is installed; five shapes, r below, at and above
-    the rank.
+    $$ CY = P\,\operatorname{diag}(d)\,R^\top,\quad W = P\,\operatorname{diag}(w)\,R^\top,\quad
+       Z = YR\,\operatorname{diag}\!\left(\tfrac{w^2}{2d}\right)P^\top,\quad
+       \dot w_i = d_i - \tfrac12 w_i^3 $$
 
+    Measured with SciPy, and with diffrax where it is installed; five shapes, $r$ below, at and
+    above the rank.
+
+    Assumes: zero weights at the start; white inputs.
     Source: derived in this project.
     Class: derived
     """
     closed_form(check)
+    ts = np.linspace(0, 6, 61)
+    task, rule, _ = problem(*SHAPES[0])
+    W, _ = exact.fa_from_zero(task.Y, rule.B[0], ts)
+    fig, ax = panels()
+    ax.plot(ts, singular_values(0.0, ts), "C0", lw=2)
+    ax.plot(ts, singular_values(0.3, ts), "C3", lw=1)
+    ax.plot(ts, np.linalg.svd(W, compute_uv=False)[:, :3], "k--", lw=1)
+    ax.plot([], [], "C0", lw=2, label="flow from zero")
+    ax.plot([], [], "k--", lw=1, label="closed form")
+    ax.plot([], [], "C3", lw=1, label="control: a start of scale 0.3")
+    ax.set(xlabel=TIME, ylabel="singular values of W")
+    ax.legend(fontsize=8)
+    check.figure(fig, "Singular values of W along the flow, and in closed form.")
 
 
 def control_closed_form_other_start(check):
     """A start of scale 0.01 in place of zero."""
     closed_form(check, eps=1e-2)
+
+
+def mode_gaps(seed, eps):
+    """Relative gaps in the drop of Φ, in the slowest mode's late rate; and |W|³/(2 modes |CY|)."""
+    task, rule, rng = problem(6, 5, 3, 3, seed)
+    modes = exact.fa_modes(task.Y, rule.B[0])
+    late = np.array([9.0, 12.0]) / modes.rates[-1]
+    ts = np.array([0, *late, 40 / modes.rates[-1]])
+    sol = ff.integrate(rule, task, start(rng, rule, 5, eps), ts, rtol=1e-12, atol=1e-14)
+    phi = sol.measure(laws.lyapunov, target=task.Y)
+    drop = 0.75 * np.cbrt(2) * np.sum(modes.d ** (4 / 3))
+    left = np.linalg.norm(rule.B[0] @ (task.Y - sol.w[1] @ sol.w[0]), axis=(1, 2))
+    rate = np.log(left[1] / left[2]) / (late[1] - late[0])
+    size = np.linalg.norm(sol.w[0], axis=(1, 2)) ** 3
+    bound = 2 * len(modes.d) * np.linalg.norm(rule.B[0] @ task.Y)
+    drop_gap = abs(phi[0] - phi[-1] - drop) / drop
+    return drop_gap, abs(rate / modes.rates[-1] - 1), np.max(size) / bound
+
+
+def modes(check, eps=0.0):
+    seeds = range(6)
+    gaps = np.array([mode_gaps(seed, eps) for seed in seeds])
+    gaps = gaps.max(0) if not eps else gaps.min(0)
+    on = "6 problems, 6 × 5, rank 3, r = 3, seeds 0-5"
+    check.at_most("|drop of Φ - ¾ 2^⅓ Σ d^(4/3)|, relative", gaps[0], 1e-9, fall=1e-3, on=on)
+    check.at_most("|late rate of CE / (3/2)(2 d_min)^⅔ - 1|", gaps[1], 1e-3, fall=1e-2, on=on)
+    if not eps:
+        check.at_most("|W|³ / (2 min(r, k) |CY|)", gaps[2], 1.0, fall=1.5, on=on)
+
+
+def claim_modes(check):
+    r"""From zero, each mode of $CY$ is learned at its own speed, the larger ones first.
+
+    $$ \text{late rate } \tfrac32(2d_i)^{2/3},\qquad
+       \int_0^\infty |CE|^2\,dt = \tfrac34\,2^{1/3}\sum_i d_i^{4/3},\qquad
+       \|W\|_F^3 \le 2\min(r, k)\,\|CY\|_F $$
+
+    $k$ is the rank of $Y$.  The integral is the drop of $\Phi$.
+
+    Assumes: zero weights at the start; white inputs.
+    Source: derived in this project.
+    Class: derived
+    """
+    modes(check)
+    task, rule, rng = problem(6, 5, 3, 3, 0)
+    found = exact.fa_modes(task.Y, rule.B[0])
+    ts = np.linspace(0, 12 / found.rates[-1], 121)
+    fig, ax = panels()
+    for eps, color, label in ((0.0, "C0", "from zero"), (0.5, "C3", "control: a start of 0.5")):
+        sol = ff.integrate(rule, task, start(rng, rule, 5, eps), ts, rtol=1e-12, atol=1e-14)
+        left = np.linalg.norm(rule.B[0] @ (task.Y - sol.w[1] @ sol.w[0]), axis=(1, 2))
+        ax.semilogy(ts, left, color, label=label)
+        if not eps:
+            last = left[-1] * np.exp(found.rates[-1] * (ts[-1] - ts))
+            ax.semilogy(ts, last, "k--", lw=1, label="the slowest mode's late rate")
+    ax.set(xlabel=TIME, ylabel="|CE|", ylim=(1e-8, 1e4))
+    ax.legend(fontsize=8)
+    check.figure(fig, "The projected residual, and the rate at which its slowest mode ends.")
+
+
+def control_modes_other_start(check):
+    """A start of scale 0.5 in place of zero."""
+    modes(check, eps=0.5)
+
+
+# Time depends on the scale of C
+
+
+def half_times(scales, seed, kind=ff.FA):
+    """When |E|² has fallen to half its start, for feedback of these scales."""
+    times = []
+    for scale in scales:
+        task, rule, rng = problem(6, 5, 3, 4, seed)
+        rule = kind((scale * rule.B[0],))
+        slowest = exact.fa_modes(task.Y, rule.B[0]).half_times[-1]
+        ts = np.concatenate([[0], np.geomspace(1e-3, 10, 80) * max(slowest, 1.0)])
+        w0 = start(rng, rule, 5, 1e-6 if kind is GradientInstead else 0.0)
+        sol = ff.integrate(rule, task, w0, ts, rtol=1e-8, atol=1e-10)
+        error = np.sum((task.Y - sol.w[1] @ sol.w[0]) ** 2, axis=(1, 2))
+        fallen = np.argmax(error <= error[0] / 2)
+        between = np.log(error[fallen - 1 : fallen + 1] / error[0] * 2)
+        times.append(np.interp(0, -between, ts[fallen - 1 : fallen + 1]))
+    return times
+
+
+SCALES = np.array([1e-3, 1e-2, 1e-1, 1.0])
+
+
+def time_scale(check, kind=ff.FA):
+    seeds = check.tier(quick=3, full=10)
+    times = np.array([half_times(SCALES, seed, kind) for seed in range(seeds)])
+    on = f"6 × 5, rank 3, r = 4, seeds 0-{seeds - 1}"
+    check.scaling(
+        "power of |C| in the half time", SCALES, times, -2 / 3, within=0.01, fall=0.3, on=on
+    )
+    return times
+
+
+def claim_time_scale(check):
+    r"""The time that FA needs from zero weights scales as $|C|^{-2/3}$.
+
+    So "slower than gradient descent" depends on the scale of $C$.
+
+    From zero, $C \to sC$ turns $(W(t), Z(t))$ into $(s^{1/3}W, s^{-1/3}Z)$ at time
+    $s^{2/3}\,t$; gradient descent does not know of $C$.
+
+    Assumes: zero weights at the start; white inputs.
+    Source: derived in this project.
+    Class: derived
+    """
+    times = time_scale(check)
+    fig, ax = panels()
+    ax.loglog(SCALES, times.T, "C0o-", lw=1)
+    ax.plot([], [], "C0o-", lw=1, label="FA")
+    ax.loglog(
+        SCALES, half_times(SCALES, 0, GradientInstead), "C3s-", label="control: gradient descent"
+    )
+    ax.loglog(SCALES, 2 * times[0, -1] * SCALES ** (-2 / 3), "k--", lw=1, label="slope −2/3")
+    ax.set(xlabel="scale of the feedback C", ylabel=f"{TIME} to half the loss")
+    ax.legend(fontsize=8)
+    check.figure(fig, "Half times of feedback alignment against the scale of its feedback.")
+
+
+def control_time_scale_gradient_descent(check):
+    """The error returns through Zᵀ, which does not know of C; a start of 1e-6."""
+    time_scale(check, GradientInstead)
+
+
+# Alignment
+
+
+def aligned_parts(kind, shape, seed, w0):
+    """Least eigenvalue of sym(CZ) - ½WWᵀ, and the rate of tr(CZ), along a flow."""
+    task, rule, rng = problem(*shape, seed, kind)
+    begin = w0(rng, rule, shape[1])
+    sol = ff.integrate(rule, task, begin, np.linspace(0, 10, 61))
+    gaps = -sol.measure(laws.feedback_balance) / 2
+    inner = lambda rule, w: (rule.B[0] @ w[1]).trace()
+    rates = [
+        ff.over_a_step(inner, rule, task, sol.at(k)).coefficients[1] for k in range(1, len(sol))
+    ]
+    halves = np.sum(sol.w[0] ** 2, axis=(1, 2)) / 2
+    return sol.ts, np.linalg.eigvalsh(gaps)[:, 0], np.array(rates), sol.measure(inner), halves
+
+
+def leaning(sign):
+    """A start with Z = ±½Cᵀ and a small W such that Q is of one sign."""
+    return lambda rng, rule, m: (
+        0.1 * rule.B[0] @ rng.standard_normal((rule.B[0].shape[1], m)),
+        sign * 0.5 * rule.B[0].T,
+    )
+
+
+ZERO, RANDOM = (partial(start, scale=scale) for scale in (0.0, 1.0))
+ALIGNED, ANTI = leaning(1), leaning(-1)
+SQUARE = ((5, 5, 5, 5), (6, 7, 3, 4), (7, 5, 4, 2))  # r ≤ n, or αCCᵀ would be singular
+
+
+def inner_alignment(check, kind=ff.FA, w0=(ZERO, ALIGNED)):
+    least = [
+        np.min(aligned_parts(kind, shape, seed, begin)[1])
+        for shape in SQUARE
+        for seed in range(3)
+        for begin in w0
+    ]
+    check.at_least(
+        "least eigenvalue of ½(CZ + ZᵀCᵀ) - ½WWᵀ",
+        np.min(least),
+        -1e-9,
+        fall=-0.05,
+        on="three shapes, seeds 0-2, from zero and from Z(0) = αCᵀ; 61 times, t ≤ 10",
+    )
+    if w0[0] in (ZERO, RANDOM):
+        rates = [np.min(aligned_parts(kind, s, k, w0[0])[2]) for s in SQUARE for k in range(3)]
+        check.at_least(
+            "least rate of tr(CZ), from the first start",
+            np.min(rates),
+            -1e-9,
+            fall=-0.05,
+            on="three shapes, seeds 0-2, from zero weights; 60 states each",
+        )
+
+
+def claim_inner_alignment(check):
+    r"""If $Q(0) \le 0$ the feedback and the weights stay aligned for ever.
+
+    $$ \tfrac12(CZ + Z^\top C^\top) \ge \tfrac12 WW^\top \ge 0,\qquad
+       \operatorname{tr}(CZ) = \tfrac12\left(\|W\|_F^2 - \operatorname{tr}Q(0)\right) $$
+
+    From zero weights $\operatorname{tr}(CZ)$ never falls; that is the exact rate at every saved
+    state.  From other starts it may fall.
+
+    Assumes: Q(0) ≤ 0, as from zero weights or Z(0) = αCᵀ with a small W(0).
+    Source: that forward and feedback matrices come closer is asserted in Garg & Vempala (2021),
+    abstract; this quantity is derived in this project.
+    Class: derived
+    """
+    inner_alignment(check)
+    fig, ax = panels()
+    sets = (
+        (ZERO, "C0", "from zero"),
+        (ALIGNED, "C1", "from Z(0) = αCᵀ"),
+        (ANTI, "C3", "control: from Z(0) = −αCᵀ"),
+    )
+    for begin, color, label in sets:
+        ts, _, _, inner, halves = aligned_parts(ff.FA, SQUARE[0], 0, begin)
+        ax.plot(ts, inner, color, label=label)
+        ax.plot(ts, halves, color, ls=(0, (3, 2)), lw=1)
+    ax.plot([], [], "k", ls=(0, (3, 2)), lw=1, label="its bound ½|W|²")
+    ax.set(xlabel=TIME, ylabel="tr(CZ)", xlim=(0, 4))
+    ax.legend(fontsize=8)
+    check.figure(fig, "The inner product of feedback and weights, and its bound.")
+
+
+def control_inner_alignment_anti_aligned(check):
+    """Z(0) = -αCᵀ."""
+    inner_alignment(check, w0=(ANTI,))
+
+
+def control_inner_alignment_random_start(check):
+    """Gaussian weights of scale 1."""
+    inner_alignment(check, w0=(RANDOM,))
+
+
+def control_inner_alignment_gradient_descent(check):
+    """The error returns through Zᵀ, from aligned weights."""
+    inner_alignment(check, kind=GradientInstead, w0=(ALIGNED,))
+
+
+def cosine_path(Y, C):
+    """Cosine of B with Wᵀ and tr(CZ) along the exact flow from zero, and times."""
+    ts = np.geomspace(1e-3, 1e3, 200) / np.linalg.norm(C @ Y) ** (2 / 3)
+    _, Z = exact.fa_from_zero(Y, C, ts)
+    inner = np.einsum("ij,tji->t", C, Z)
+    return ts, inner / np.linalg.norm(C) / np.linalg.norm(Z, axis=(1, 2)), inner
+
+
+def cosine_case(seed, flat_spectrum=False):
+    rng = np.random.default_rng(seed)
+    C = rng.standard_normal((2, 2))
+    Y = np.diag([10.0, 1.0])
+    if flat_spectrum:  # all singular values of CY are the same
+        Y = np.linalg.inv(C) @ np.linalg.qr(rng.standard_normal((2, 2)))[0]
+    return cosine_path(Y, C)
+
+
+def cosine_falls(check, flat_spectrum=False):
+    runs = [cosine_case(seed, flat_spectrum) for seed in range(50)]
+    falls = np.array([np.max(np.maximum.accumulate(cosine) - cosine) for _, cosine, _ in runs])
+    on = "the exact flow from zero, Y = diag(10, 1), 50 Gaussian 2 × 2 C, seeds 0-49, 200 times"
+    check.at_least("largest fall of the cosine", falls.max(), 0.3, fall=1e-3, on=on)
+    check.at_least(
+        "share of C whose cosine falls by 0.01", np.mean(falls > 0.01), 0.3, fall=0, on=on
+    )
+    return runs, falls
+
+
+def claim_cosine_falls(check):
+    r"""The cosine between $C^\top$ and $Z$ need not grow, although $\operatorname{tr}(CZ)$ does.
+
+    From zero weights it starts at $|CY|^2 / (|C|\,|YY^\top C^\top|)$ and falls in many cases; it is
+    constant if all singular values of $CY$ are equal.  So alignment must not be tested by a
+    growing cosine.
+
+    Assumes: zero weights at the start, different singular values of CY.
+    Source: derived in this project.
+    Class: derived
+    """
+    runs, falls = cosine_falls(check)
+    ts, cosine, inner = runs[np.argmax(falls)]
+    fig, ax = panels()
+    ax.semilogx(ts, cosine, "C0", label="cosine")
+    ax.semilogx(ts, inner / inner[-1], "C1", label="tr(CZ) / its limit, which grows")
+    ts, cosine, _ = cosine_case(1, True)
+    ax.semilogx(ts, cosine, "C3", label="control: equal singular values of CY")
+    ax.axhline(0, color="k", ls="--", lw=1, label="orthogonal")
+    ax.set(xlabel=TIME, ylabel="cosine of Cᵀ and Z", ylim=(-0.05, 1.35))
+    ax.legend(fontsize=8, ncols=2, loc="upper left")
+    check.figure(fig, "The cosine falls while the inner product grows.")
+
+
+def control_cosine_falls_equal_singular_values(check):
+    """All singular values of CY are equal: the cosine is constant."""
+    cosine_falls(check, flat_spectrum=True)
+
+
+# The loss may rise
+
+
+@cache
+def loss_rates(seed, case):
+    """Times, loss and d log(loss)/dt along a flow of FA or FA*."""
+    rng = np.random.default_rng(seed)
+    n, m, k, r = {"random": (4, 4, 2, 2), "star": (5, 5, 2, 2)}.get(case, (3, 3, 3, 3))
+    Y = rng.standard_normal((n, k)) @ rng.standard_normal((k, m)) / np.sqrt(k)
+    C = rng.standard_normal((r, n))
+    task, rule = ff.Task.factorisation(Y), ff.FA((C,))
+    w0 = start(rng, rule, m, 1.0 if case in ("random", "star") else 0.0)
+    T = 60 if case == "coloured" else 10
+    if case == "coloured":
+        S = np.diag([1.0, 0.05, 0.3])
+        task = ff.Task(np.sqrt(S), Y @ np.sqrt(S))
+    if case == "star":
+        rule = ff.FAStar((C,))
+        w0 = rule.settle(task, w0)
+    sol = ff.integrate(rule, task, w0, np.linspace(0, T, 101), rtol=1e-9, atol=1e-11)
+    losses, rates = [], []
+    for w in (sol.at(j) for j in range(len(sol))):
+        pairs = zip(ff.GD()(task, w), rule(task, w), strict=True)
+        losses.append(ff.loss(task, w))
+        rates.append(-sum(np.sum(g * v) for g, v in pairs) / max(losses[-1], 1e-12))
+    return sol.ts, np.array(losses), np.array(rates)
+
+
+def loss_rises(check, cases):
+    seeds = check.tier(quick=40, full=60)
+    for case, said in cases:
+        rates = [np.max(loss_rates(seed, case)[2]) for seed in range(seeds)]
+        on = f"{said}, seeds 0-{seeds - 1}, 101 states each"
+        check.at_least("largest d log(loss)/dt", np.max(rates), 0.1, fall=1e-6, on=on)
+        check.at_least(
+            "share of runs in which it is ever above 0.001",
+            np.mean(np.array(rates) > 1e-3),
+            0.1,
+            fall=0.0,
+            on=on,
+        )
+
+
+def claim_loss_rises(check):
+    r"""The squared loss of FA and FA* is not monotone, although both converge.
+
+    FA from random weights; FA* ($\dot L = -\operatorname{tr}(E^\top ZCE)$, of no sign); FA from
+    zero weights if the inputs are not white.  From zero weights and white inputs it always falls.
+    Taken from the exact rate at every saved state.  So a falling loss is no
+    test of convergence.
+
+    Assumes: nothing; it is a statement about what may happen.
+    Source: derived in this project.
+    Class: derived
+    """
+    cases = {
+        "random": "FA from Gaussian weights, 4 × 4, rank 2, r = 2",
+        "star": "FA*, 5 × 5, rank 2, r = 2",
+        "coloured": "FA from zero, S = diag(1, .05, .3), 3 × 3",
+    }
+    loss_rises(check, cases.items())
+    fig, ax = panels()
+    for color, (case, label) in zip(("C0", "C1", "C2"), cases.items(), strict=True):
+        worst = max(range(40), key=lambda seed: np.max(loss_rates(seed, case)[2][:60]))
+        ts, losses, _ = loss_rates(worst, case)
+        ax.plot(ts, losses / losses[0], color, label=label.partition(",")[0])
+    ts, losses, _ = loss_rates(0, "white")
+    ax.plot(ts, losses / losses[0], "C3", label="control: FA from zero, white inputs")
+    ax.axhline(1, color="k", ls="--", lw=1, label="start")
+    ax.set(xlabel=TIME, ylabel="loss / its start", xlim=(0, 10))
+    ax.legend(fontsize=8)
+    check.figure(fig, "Flows whose loss rises, and one whose loss cannot.")
+
+
+def control_loss_rises_white_inputs_from_zero(check):
+    """FA from zero weights with white inputs, where the exact solution falls."""
+    loss_rises(check, [("white", "FA from zero, S = I, 3 × 3")])
+
+
+# FA*
+
+
+def starred(seed, kind=ff.FAStar, blind=False, T=80):
+    task, rule, rng = problem(8, 7, 3, 4 if not blind else 3, seed)
+    rule = blinded(rule, task.Y, 1) if blind else rule
+    rule = kind(rule.B)
+    w0 = rule.settle(task, start(rng, rule, 7, 1.0))
+    w0 = ff.FAStar(rule.B).settle(task, w0)
+    ts = np.concatenate([np.linspace(0, 2, 21), np.linspace(2, T, 80)[1:]])
+    sol = ff.integrate(rule, task, w0, ts, rtol=1e-12, atol=1e-14)
+    return task, rule, sol
+
+
+def fa_star_laws(check, kind=ff.FAStar):
+    seeds = check.tier(quick=3, full=10)
+    drifts, gaps, bounds = [], [], []
+    for seed in range(seeds):
+        task, rule, sol = starred(seed, kind)
+        C, Y = rule.B[0], task.Y
+        G = sol.w[0] @ sol.w[0].transpose(0, 2, 1)
+        drifts.append(np.max(np.linalg.norm(G - G[0], axis=(1, 2))))
+        read = lambda rule, w, C=C, Y=Y: C @ Y @ w[0].T
+        for k in range(0, 20, 4):
+            F = C @ (Y - sol.w[1][k] @ sol.w[0][k])
+            rate = ff.over_a_step(read, rule, task, sol.at(k)).coefficients[1]
+            gaps.append(np.max(np.abs(rate - F @ F.T)) / max(1, np.max(np.abs(F)) ** 2))
+        M = [np.trace(read(rule, sol.at(k))) for k in (0, -1)]
+        most = 2 * np.sum(np.linalg.svd(C @ Y, compute_uv=False)) * np.linalg.norm(sol.w[0][0], 2)
+        bounds.append((M[1] - M[0]) / most)
+    on = f"8 × 7, rank 3, r = 4, t ≤ 80, seeds 0-{seeds - 1}"
+    check.at_most("drift of G = WWᵀ", np.max(drifts), 1e-9, fall=1e-1, on=on)
+    check.at_most("|dM/dt - CEEᵀCᵀ|, M = CYWᵀ", np.max(gaps), 1e-9, fall=1e-2, on=on)
+    if kind is ff.FAStar:
+        check.at_most("∫|CE|² / (2|CY|_* |W₀|₂)", np.max(bounds), 1.0, fall=2.0, on=on)
+
+
+def claim_fa_star_laws(check):
+    r"""FA* keeps $G = WW^\top$, and $M = CYW^\top$ grows in the Loewner order.
+
+    $$ \dot G = 0,\qquad \dot M = CEE^\top C^\top \ge 0,\qquad
+       \int_0^T |CE|^2\,dt = \operatorname{tr}M(T) - \operatorname{tr}M(0)
+       \le 2\,\|CY\|_*\,\|W_0\|_2 $$
+
+    Since $Z$ is the least-squares fit, $EW^\top = 0$ at all times.
+
+    Assumes: W(0)W(0)ᵀ invertible; white inputs.
+    Source: that alignment drives the convergence of FA* is asserted in Garg & Vempala (2021),
+    abstract; the rule is a reconstruction, the laws are derived in this project.
+    Class: derived
+    """
+    fa_star_laws(check)
+    fig, (left, right) = panels(2)
+    for kind, color, label in ((ff.FAStar, "C0", "FA*"), (ff.FA, "C3", "control: plain FA")):
+        task, rule, sol = starred(0, kind, T=10)
+        G = sol.w[0] @ sol.w[0].transpose(0, 2, 1)
+        left.semilogy(sol.ts, np.linalg.norm(G - G[0], axis=(1, 2)) + FLOOR, color, label=label)
+        M = rule.B[0] @ task.Y @ sol.w[0].transpose(0, 2, 1)
+        steps = (np.diff(M, axis=0) + np.diff(M, axis=0).transpose(0, 2, 1)) / 2
+        rates = np.linalg.eigvalsh(steps)[:, 0] / np.diff(sol.ts)
+        right.plot(sol.ts[1:], rates, color, label=label)
+    left.axhline(1e-9, color="k", ls="--", lw=1, label="bound")
+    right.axhline(0, color="k", ls="--", lw=1, label="bound")
+    left.set(xlabel=TIME, ylabel="|G(t) − G(0)|", ylim=(1e-17, 1e5))
+    right.set(xlabel=TIME, ylabel="least eigenvalue of dM/dt (differences)")
+    left.legend(fontsize=8)
+    right.legend(fontsize=8)
+    check.figure(fig, "The conserved G and the growing M.")
+
+
+def control_fa_star_laws_plain_fa(check):
+    """Z moves by feedback alignment in place of being fitted."""
+    fa_star_laws(check, ff.FA)
+
+
+def fa_star_discrete(check, kind=ff.FAStar):
+    gaps = []
+    for seed in range(3):
+        task, rule, rng = problem(8, 7, 3, 4, seed)
+        w0 = ff.FAStar(rule.B).settle(task, start(rng, rule, 7, 1.0))
+        sol = ff.iterate(kind(rule.B), task, w0, eta=0.01, steps=500)
+        G, moved = sol.w[0] @ sol.w[0].transpose(0, 2, 1), np.diff(sol.w[0], axis=0)
+        gaps.append(np.max(np.abs(np.diff(G, axis=0) - moved @ moved.transpose(0, 2, 1))))
+    check.at_most(
+        "|ΔG - η² FFᵀ|", np.max(gaps), 1e-12, fall=1e-3, on="3 runs of 500 steps, seeds 0-2"
+    )
+    return sol, G
+
+
+def claim_fa_star_discrete(check):
+    r"""A discrete step of FA* moves $G = WW^\top$ by exactly $\eta^2 FF^\top$, $F = CE$.
+
+    Assumes: Z is fitted anew after every step; white inputs.
+    Source: derived in this project.
+    Class: derived
+    """
+    sol, G = fa_star_discrete(check)
+    fig, ax = panels()
+    moved = np.diff(sol.w[0], axis=0)
+    squares = np.cumsum(np.sum(moved**2, axis=(1, 2)))
+    drift = np.trace(G - G[0], axis1=1, axis2=2)
+    ax.plot(sol.ts[1:], drift[1:], "C0", label="FA*: tr G − its start")
+    ax.plot(sol.ts[1:], squares, "k--", lw=1, label="sum of squared steps")
+    plain = ff.iterate(ff.FA(sol.rule.B), sol.task, sol.at(0), eta=0.01, steps=500)
+    size = np.sum(plain.w[0] ** 2, axis=(1, 2))
+    ax.plot(plain.ts, size - size[0], "C3", label="control: plain FA")
+    ax.set(xlabel="η × steps (1/learning rate)", ylabel="change of tr WWᵀ")
+    ax.set_yscale("symlog", linthresh=1e-2)
+    ax.legend(fontsize=8)
+    check.figure(fig, "The drift of G under discrete steps.")
+
+
+def control_fa_star_discrete_plain_fa(check):
+    """Z moves by feedback alignment in place of being fitted."""
+    fa_star_discrete(check, ff.FA)
+
+
+def fa_star_convergence(check, blind=False):
+    seeds = check.tier(quick=4, full=10)
+    ends = []
+    for seed in range(seeds):
+        task, _, sol = starred(seed, blind=blind)
+        ends.append(np.linalg.norm(task.Y - sol.w[1][-1] @ sol.w[0][-1]))
+    value = np.max(ends) if not blind else np.min(ends)
+    on = f"8 × 7, rank 3, t = 80, seeds 0-{seeds - 1}"
+    check.at_most("|E| at t = 80", value, 1e-6, fall=1e-2, on=on)
+
+
+def claim_fa_star_convergence(check):
+    r"""FA* reaches $E = 0$ if $C$ is injective on $\operatorname{col}(Y)$.
+
+    $\int|CE|^2$ is finite, hence $CE \to 0$; with $EW^\top = 0$ the rest follows.
+
+    Assumes: C injective on col(Y); W(0)W(0)ᵀ invertible; white inputs.
+    Source: Garg & Vempala (2021), abstract; the rule is a reconstruction.
+    Class: derived
+    """
+    fa_star_convergence(check)
+    fig, ax = panels()
+    for blind, color, label in (
+        (False, "C0", "FA*"),
+        (True, "C3", "control: C blind to a direction"),
+    ):
+        for seed in range(3):
+            task, _, sol = starred(seed, blind=blind)
+            left = np.linalg.norm(task.Y - sol.w[1] @ sol.w[0], axis=(1, 2))
+            ax.semilogy(sol.ts, left, color, lw=1, label=None if seed else label)
+    ax.axhline(1e-6, color="k", ls="--", lw=1, label="needed at the end")
+    ax.set(xlabel=TIME, ylabel="|Y − ZW|", ylim=(1e-12, 1e3))
+    ax.legend(fontsize=8)
+    check.figure(fig, "The residual along FA*.")
+
+
+def control_fa_star_convergence_blind_feedback(check):
+    """C u = 0 for a left singular vector u of Y."""
+    fa_star_convergence(check, blind=True)
+
+
+# Fewer columns than the rank
+
+
+@cache
+def sketched(seed, kind=ff.FA, colour=False, scale=0.5, blind=False):
+    """The end of a flow with r below the rank: its map, Y, S, C."""
+    n, m, k, r = (6, 6, 3, 3) if blind else (10, 9, 9, 3)
+    rng = np.random.default_rng(seed)
+    Y = rng.standard_normal((n, k)) @ rng.standard_normal((k, m)) / 3
+    task, S, rule = ff.Task.factorisation(Y), np.eye(m), ff.FA((rng.standard_normal((r, n)),))
+    rule = blinded(rule, Y, 1) if blind else rule
+    if colour:
+        S = np.diag(np.geomspace(0.2, 2, m))
+        task = ff.Task(np.sqrt(S), Y @ np.sqrt(S))
+    rule = kind(rule.B)
+    W0, Z0 = start(rng, rule, m, scale)
+    w0 = rule.settle(task, (W0, 0 * Z0 if blind else Z0))
+    sol = ff.integrate(rule, task, w0, [0, 300], solver="radau", rtol=1e-8, atol=1e-11)
+    return sol.w[1][-1] @ sol.w[0][-1], Y, S, rule.B[0]
+
+
+def limit(check, cases):
+    seeds = check.tier(quick=2, full=5)
+    for said, options in cases.items():
+        options = dict(options)
+        formula = options.pop("formula", True)
+        gaps = []
+        for seed in range(seeds):
+            product, Y, S, C = sketched(seed, **options)
+            expected = exact.fa_limit(Y, C, S if formula else None)
+            gaps.append(np.linalg.norm(product - expected) / np.linalg.norm(Y))
+        on = f"{said}; r = 3, t = 300, seeds 0-{seeds - 1}"
+        value = np.max(gaps) if check.control is False else np.min(gaps)
+        check.at_most("|ZW - limit| / |Y|", value, 1e-7, fall=1e-2, on=on)
+
+
+def claim_limit(check):
+    r"""If $r < \operatorname{rank}(Y)$, FA and FA* converge to a random sketch of $Y$.
+
+    $$ ZW \to Y S R^\top (R S R^\top)^{-1} R,\quad R = CY;\qquad
+       S = I:\ \ ZW \to Y P_{\operatorname{row}(CY)} $$
+
+    Not the best approximation of rank $r$.  The limit does not depend on the start; it is
+    the range finder of randomised linear algebra
+    without oversampling.
+
+    Assumes: rank(CY) = r.
+    Source: that FA can be far from optimal for r < rank(Y) is asserted in Garg & Vempala (2021),
+    abstract; the formula is derived in this project.
+    Class: derived
+    """
+    starts = {f"FA, 10 × 9, a start of scale {s:g}": {"scale": s} for s in (0.01, 0.1, 0.5, 1.0)}
+    others = {
+        "FA*, 10 × 9": {"kind": ff.FAStar},
+        "FA, inputs of covariance S": {"colour": True},
+    }
+    limit(check, starts | others)
+    fig, ax = panels()
+    for seed in range(5):
+        product, Y, _, C = sketched(seed)
+        best = np.sqrt(np.sum(np.linalg.svd(Y, compute_uv=False)[3:] ** 2))
+        told = np.linalg.norm(Y - exact.fa_limit(Y, C))
+        ax.plot(seed, np.linalg.norm(Y - product), "C0o", label="FA" if not seed else None)
+        descent = sketched(seed, GradientInstead)[0]
+        label = "control: gradient descent" if not seed else None
+        ax.plot(seed, np.linalg.norm(Y - descent), "C3s", label=label)
+        for value, style, name in ((told, "k_", "formula for FA"), (best, "k+", "best of rank 3")):
+            ax.plot(seed, value, style, ms=14, label=name if not seed else None)
+    ax.set(xlabel="problem (seed)", ylabel="|Y − ZW| at the end", xticks=range(5))
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.5)
+    ax.legend(fontsize=8, ncols=2)
+    check.figure(fig, "The error left with r = 3, of 10 × 9 matrices of rank 9.")
+
+
+def control_limit_gradient_descent(check):
+    """The error returns through Zᵀ: the best approximation of rank r is reached."""
+    limit(check, {"gradient descent": {"kind": GradientInstead}})
+
+
+def control_limit_white_formula(check):
+    """The formula for white inputs, on inputs that are not."""
+    limit(
+        check,
+        {"FA, inputs of covariance S, the formula for S = I": {"colour": True, "formula": False}},
+    )
+
+
+def control_limit_rank_deficient(check):
+    """rank(CY) < r with W(0) ≠ 0 and Z(0) = 0: the limit then depends on W(0)."""
+    limit(check, {"FA, rank(CY) = 2 < r = 3": {"blind": True, "scale": 1.0}})
+
+
+def near_optimal(check, adversary=False):
+    """Mean squared error of the sketch over its bound, for spectra that decay below rank k'."""
+    draws = check.tier(quick=400, full=4000)
+    worst = []
+    for r, tail in ((4, 1), (6, 3), (10, 5)):
+        rng = np.random.default_rng(r)
+        spectrum = np.concatenate([np.ones(tail), 0.05 * 0.7 ** np.arange(20 - tail)])
+        left, right = (np.linalg.qr(rng.standard_normal((20, 20)))[0] for _ in range(2))
+        Y = left * spectrum @ right.T
+        errors = []
+        for _ in range(draws):
+            C = rng.standard_normal((r, 20))
+            if adversary:
+                C = C - C @ left[:, :1] @ left[:, :1].T
+            errors.append(np.sum((Y - exact.fa_limit(Y, C)) ** 2))
+        bound = (1 + tail / (r - tail - 1)) * np.sum(spectrum[tail:] ** 2)
+        worst.append(np.mean(errors) / bound)
+    check.at_most(
+        "mean |Y - limit|² / bound",
+        worst,
+        1.0,
+        fall=2.0,
+        on=f"20 × 20, (r, k') = (4, 1), (6, 3), (10, 5), {draws} Gaussian C each",
+    )
+    return worst
+
+
+def claim_near_optimal(check):
+    r"""With Gaussian feedback FA is near-optimal where the spectrum of $Y$ decays.
+
+    $$ \mathbb{E}\,|Y - \lim ZW|^2
+       \le \left(1 + \frac{k'}{r - k' - 1}\right) \sum_{j > k'} \sigma_j^2,\quad k' < r - 1 $$
+
+    The limit of FA is the randomised range finder, so its bound applies.
+
+    Assumes: C Gaussian and independent of Y; white inputs; k' ≤ r - 2.
+    Source: the bound is that of Halko, Martinsson & Tropp (2011), recalled; that it speaks of FA is
+    derived in this project.
+    Class: derived
+    """
+    seen = near_optimal(check)
+    fig, ax = panels()
+    ax.bar(np.arange(3) - 0.2, seen, 0.4, color="C0", label="FA, Gaussian C")
+    blinded_C = near_optimal(type(check)(), adversary=True)
+    ax.bar(np.arange(3) + 0.2, blinded_C, 0.4, color="C3", label="control: C blind to σ₁")
+    ax.axhline(1, color="k", ls="--", lw=1, label="bound")
+    ax.set(
+        xticks=range(3),
+        xlabel="sizes (r, k')",
+        ylabel="mean squared error / bound",
+        yscale="log",
+        ylim=(0.05, 1e4),
+    )
+    ax.set_xticklabels(["(4, 1)", "(6, 3)", "(10, 5)"])
+    ax.legend(fontsize=8)
+    check.figure(fig, "The mean squared error of the limit over its bound.")
+
+
+def control_near_optimal_adversary(check):
+    """C is orthogonal to the first singular vector of Y, so not independent of it."""
+    near_optimal(check, adversary=True)
+
+
+# The separation from gradient descent
+
+
+def separated(n, r, kappa, seed):
+    """Y = diag(1_r, ε 1_{n-r}) with (n - r)ε² = κr, Gaussian C; FA's squared error."""
+    eps = np.sqrt(kappa * r / (n - r))
+    C = np.random.default_rng([seed, n, r]).standard_normal((r, n))
+    tau = np.linalg.svd(eps * np.linalg.solve(C[:, :r], C[:, r:]), compute_uv=False)
+    squares = np.sum(tau**2 / (1 + tau**2))
+    return np.diag([1.0] * r + [eps] * (n - r)), C, (n - r) * eps**2 + (1 - eps**2) * squares
+
+
+def separation(check, favourable=False, kind=ff.FA):
+    gaps, ratios = [], []
+    for seed in range(check.tier(quick=3, full=10)):
+        Y, C, said = separated(12, 2, 0.1, seed)
+        C = np.eye(2, 12) if favourable else C
+        task, rule = ff.Task.factorisation(Y), kind((C,))
+        w0 = start(np.random.default_rng(seed), rule, 12, 0.3)
+        sol = ff.integrate(rule, task, w0, [0, 1000, 2000], solver="radau", rtol=1e-9, atol=1e-11)
+        error = np.sum((Y - sol.w[1][-1] @ sol.w[0][-1]) ** 2)
+        gaps.append(abs(error - said) / said)
+        ratios.append(error / 0.2)
+    on = f"flows, 12 × 12, r = 2, κ = 0.1, seeds 0-{len(gaps) - 1}, t = 2000"
+    value = np.max(gaps) if not check.control else np.min(gaps)
+    check.at_most("|error² of the flow / formula - 1|", value, 1e-6, fall=0.1, on=on)
+    check.at_least(
+        "mean error² of FA over that of the best", np.mean(ratios), 1.5, fall=1.01, on=on
+    )
+    return ratios
+
+
+def claim_separation(check):
+    r"""FA's error can exceed that of gradient descent by any factor: an explicit family.
+
+    $$ Y = \operatorname{diag}(1_r, \varepsilon 1_{n-r}):\qquad
+       |E|_{FA}^2 = (n-r)\varepsilon^2 + (1-\varepsilon^2)\sum_j \frac{\tau_j^2}{1+\tau_j^2},\qquad
+       |E|_{GD}^2 = (n-r)\varepsilon^2 $$
+
+    $\tau_j$ are the singular values of $\varepsilon C_1^{-1}C_2$, $C = [C_1\ C_2]$.  About
+    typical $C$: with $C = [I\ 0]$ both errors are the same.
+
+    Assumes: C Gaussian; white inputs; r < rank(Y).
+    Source: that there is a separation is asserted in Garg & Vempala (2021), abstract; the family
+    and its constants are derived in this project.
+    Class: derived
+    """
+    seen = separation(check)
+    fig, ax = panels()
+    for k in range(len(seen)):
+        _, _, said = separated(12, 2, 0.1, k)
+        ax.plot(k, said / 0.2, "k_", ms=18, label=None if k else "formula")
+    ax.plot(seen, "C0o", label="FA, Gaussian C")
+    best = separation(type(check)(), kind=GradientInstead)
+    ax.plot(best, "C3s", label="control: gradient descent")
+    ax.axhline(1, color="k", ls="--", lw=1, label="best of rank r")
+    ax.set(
+        xlabel="draw of C (seed)",
+        ylabel="squared error / that of the best",
+        xticks=range(len(seen)),
+    )
+    ax.legend(fontsize=8)
+    check.figure(fig, "Squared errors at the end of flows, κ = 0.1.")
+
+
+def control_separation_favourable_feedback(check):
+    """C = [I 0]: FA reaches the best approximation."""
+    separation(check, favourable=True)
+
+
+def control_separation_gradient_descent(check):
+    """The error returns through Zᵀ."""
+    separation(check, kind=GradientInstead)
+
+
+def one_column(kappa):
+    """E[s/(s + c²)] at s = κ for a Gaussian c: (ratio - 1) κ for r = 1 and n → ∞."""
+    return np.sqrt(np.pi * kappa / 2) * erfcx(np.sqrt(kappa / 2))
+
+
+def ratio_one_column(kappa, seed, favourable=False, n=2000, draws=20_000):
+    """Mean squared error ratio at r = 1 over Gaussian C, its first entry by stratified draws."""
+    rng = np.random.default_rng([seed, 1])
+    first = norm.ppf((np.arange(draws) + rng.random(draws)) / draws) ** 2
+    others = rng.chisquare(n - 1, draws)
+    if favourable:  # C = [I 0]
+        first, others = np.ones(draws), np.zeros(draws)
+    eps2 = kappa / (n - 1)
+    share = eps2 * others / (eps2 * others + first)
+    return 1 + np.mean((1 - eps2) * share) / kappa
+
+
+KAPPAS = np.geomspace(1e-6, 1e-3, 7)
+
+
+def unbounded(check, favourable=False):
+    seeds = check.tier(quick=10, full=40)
+    ratios = np.array(
+        [[ratio_one_column(k, seed, favourable) for k in KAPPAS] for seed in range(seeds)]
+    )
+    check.scaling(
+        "power of κ in the error ratio, r = 1",
+        KAPPAS,
+        ratios,
+        -0.5,
+        within=0.05,
+        fall=0.4,
+        average="mean",
+        on=f"n = 2000, 20,000 Gaussian C each, seeds 0-{seeds - 1}",
+    )
+    return ratios
+
+
+def wide_ratio(r, kappa, seed):
+    """The ratio at n → ∞ for r columns: 1 + Σ 1/(κ + s/r) / r, s the spectrum of C₁C₁ᵀ.
+
+    A Gaussian matrix is, up to rotations, bidiagonal with entries of chi distribution.
+    """
+    rng = np.random.default_rng([seed, r])
+    diagonal = np.sqrt(rng.chisquare(np.arange(r, 0, -1)))
+    below = np.sqrt(rng.chisquare(np.arange(r - 1, 0, -1)))
+    squares = diagonal**2 + np.concatenate([[0], below**2])
+    spectrum = eigh_tridiagonal(squares, diagonal[:-1] * below, eigvals_only=True)
+    return 1 + np.mean(1 / (kappa + spectrum / r))
+
+
+RANKS = np.array([2, 20, 200, 2000])
+
+
+def wide_limit(check, kappa=1.0, formula=lambda kappa: 0.5 + 0.5 * np.sqrt(1 + 4 / kappa)):
+    seeds = check.tier(quick=12, full=40)
+    ratios = np.array([[wide_ratio(r, kappa, seed) for r in RANKS] for seed in range(seeds)])
+    check.scaling(
+        "power of r in |error ratio - limit|",
+        RANKS,
+        ratios - formula(kappa),
+        -1.0,
+        within=0.15,
+        fall=0.4,
+        on=f"κ = {kappa:g}, n → ∞, seeds 0-{seeds - 1}",
+    )
+    return ratios
+
+
+def claim_unbounded(check):
+    r"""The mean ratio of FA's error to that of gradient descent is unbounded.
+
+    $$ r = 1:\ 1 + \sqrt{\tfrac{\pi}{2\kappa}}\,e^{\kappa/2}
+       \operatorname{erfc}\sqrt{\tfrac{\kappa}{2}},
+       \qquad r \to \infty:\ \tfrac12 + \tfrac12\sqrt{1 + 4/\kappa} $$
+
+    $\kappa r = (n-r)\varepsilon^2$ and $n \to \infty$ in the family of the separation; the golden
+    ratio at $\kappa = 1$.
+
+    Assumes: C Gaussian; white inputs.
+    Source: derived in this project.
+    Class: derived
+    """
+    ratios = unbounded(check)
+    wide = wide_limit(check)
+    mean = ratios.mean(0)
+    said = 1 + one_column(KAPPAS) / KAPPAS
+    check.at_most("|mean ratio / formula - 1|, r = 1", np.abs(mean / said - 1), 5e-3, fall=0.3)
+    fig, (left, right) = panels(2)
+    left.loglog(KAPPAS, ratios.T, "C0.", ms=3)
+    left.plot([], [], "C0.", label="mean over 20,000 C")
+    left.loglog(KAPPAS, said, "k--", lw=1, label="formula")
+    favourable = [ratio_one_column(kappa, 0, True) for kappa in KAPPAS]
+    left.loglog(KAPPAS, favourable, "C3", label="control: C = [I 0]")
+    left.set(xlabel="κ", ylabel="error² ratio FA / GD, r = 1", ylim=(0.5, 1e4))
+    left.legend(fontsize=8)
+    golden = (1 + np.sqrt(5)) / 2
+    right.loglog(RANKS, np.abs(wide - golden).T + FLOOR, "C0.", ms=4)
+    right.plot([], [], "C0.", label="|ratio − golden ratio|")
+    right.loglog(RANKS, 0.6 / RANKS, "k--", lw=1, label="slope −1")
+    right.loglog(RANKS, np.abs(wide - np.sqrt(2)).T, "C3.", ms=4)
+    right.plot([], [], "C3.", label="control: |ratio − √2|")
+    right.set(xlabel="r", ylabel="distance of the error² ratio, κ = 1", ylim=(1e-6, 10))
+    right.legend(fontsize=8)
+    check.figure(fig, "The error ratio against κ for r = 1, and its limit for large r at κ = 1.")
+
+
+def control_unbounded_favourable_feedback(check):
+    """C = [I 0], whose ratio is 1 for every κ."""
+    unbounded(check, favourable=True)
+
+
+def control_unbounded_other_limit(check):
+    """Another limit for large r: √(1 + 1/κ)."""
+    wide_limit(check, formula=lambda kappa: np.sqrt(1 + 1 / kappa))
+
+
+# Representations
+
+
+def representation_overlap(check, same=False):
+    """Flows of FA and GD on Y of almost equal singular values."""
+    n, r, gap = 40, 2, 0.5
+    Y = np.diag([1 + gap] * r + [1.0] * (n - r))
+    task = ff.Task.factorisation(Y)
+    overlaps, errors = [], []
+    for seed in range(check.tier(quick=3, full=8)):
+        rng = np.random.default_rng(seed)
+        rule = ff.FA((rng.standard_normal((r, n)) / np.sqrt(r),))
+        ends = []
+        for kind in (ff.FA, ff.FA) if same else (ff.FA, GradientInstead):
+            w0 = start(rng, rule, n, 0.1)
+            sol = ff.integrate(
+                kind(rule.B), task, w0, [0, 150, 300], solver="dop853", rtol=1e-7, atol=1e-9
+            )
+            ends.append(sol.at(-1))
+        overlaps.append(np.max(laws.principal_angles(ends[0][0], ends[1][0])))
+        errors.append([np.sum((Y - Z @ W) ** 2) for W, Z in ends])
+    on = f"40 × 40, r = 2, singular values 1.5 and 1, t = 300, seeds 0-{len(overlaps) - 1}"
+    value = np.max(overlaps) if not same else np.min(overlaps)
+    check.at_most("largest cosine between the representations", value, 0.7, fall=0.99, on=on)
+    errors = np.array(errors)
+    if not same:
+        ratio = np.max(errors[:, 0] / errors[:, 1])
+        check.at_most("error² of FA / error² of GD", ratio, 1.08, fall=1.5, on=on)
+    return overlaps
+
+
+def row_overlap(n, r, gap, seed, top=False):
+    """Mean cos² between FA's and GD's row spaces and the error ratio less 1, from the formulas."""
+    rng = np.random.default_rng([seed, n])
+    sigma = np.concatenate([np.full(r, 1 + gap), np.ones(n - r)])
+    C = rng.standard_normal((r, n))
+    if top:  # the feedback reads what gradient descent learns
+        C[:, r:] = 0
+    _, _, rows = np.linalg.svd(C * sigma, full_matrices=False)
+    cosines = laws.principal_angles(np.eye(r, n), rows)
+    kept = np.sum((sigma * rows) ** 2)
+    best = np.sum(sigma[r:] ** 2)
+    return np.mean(cosines**2), (np.sum(sigma**2) - kept) / best - 1
+
+
+NS = np.array([20, 200, 2000, 20000])
+
+
+def representations(check, top=False):
+    seeds = check.tier(quick=30, full=200)
+    seen = np.array([[row_overlap(n, 3, 0.1, s, top) for n in NS] for s in range(seeds)])
+    on = f"r = 3, singular values 1.1 and 1, Gaussian C, seeds 0-{seeds - 1}"
+    said = {"within": 0.1, "fall": 0.5, "average": "mean", "on": on}
+    check.scaling("power of n in the mean cos²", NS, seen[..., 0], -1.0, **said)
+    if not top:
+        check.scaling("power of n in error² ratio - 1", NS, seen[..., 1], -1.0, **said)
+        least = np.mean(seen[:, -1, 0]) * NS[-1] / 3 / 1.1**2
+        check.equal("mean cos² / ((r/n)(1+δ)²) at n = 20000", least, 1.0, tol=0.25, fall=10)
+    return seen
+
+
+def claim_representations(check):
+    r"""FA and GD can learn almost orthogonal representations at almost equal error.
+
+    $$ Y = \operatorname{diag}((1+\delta)1_r, 1_{n-r}):\qquad
+       \overline{\cos^2} \sim \tfrac{r}{n}(1+\delta)^2,\qquad
+       \frac{|E|^2_{FA}}{|E|^2_{GD}} - 1 = O\!\left(\tfrac1n\right) $$
+
+    GD represents the first $r$ coordinates, FA the row space of $CY$.  Seen at the end of flows
+    with $n = 40$, and from the limits' formulas over three decades of $n$.
+
+    Assumes: C Gaussian; white inputs.
+    Source: that representations can be almost orthogonal is asserted in Garg & Vempala (2021),
+    abstract; the family and the rates are derived in this project.
+    Class: derived
+    """
+    representation_overlap(check)
+    seen = representations(check)
+    fig, ax = panels()
+    ax.loglog(NS, seen[:, :, 0].mean(0), "C0o-", label="mean cos² of FA with GD")
+    ax.loglog(NS, seen[:, :, 1].mean(0), "C1s-", label="error² ratio − 1")
+    ax.loglog(NS, 3 / NS * 1.1**2, "k--", lw=1, label="(r/n)(1+δ)²")
+    top = np.mean([[row_overlap(n, 3, 0.1, s, True)[0] for n in NS] for s in range(3)], axis=0)
+    ax.loglog(NS, top, "C3v-", label="control: C reads the first r coordinates")
+    ax.set(xlabel="size n", ylabel="mean over draws of C", ylim=(1e-6, 30))
+    ax.legend(fontsize=8, loc="lower left")
+    check.figure(fig, "Overlap of the representations and excess of the error, r = 3.")
+
+
+def control_representations_two_runs_of_one_feedback(check):
+    """Two FA runs with the same C from different starts."""
+    representation_overlap(check, same=True)
+
+
+def control_representations_feedback_from_the_first_coordinates(check):
+    """C reads the coordinates that GD learns."""
+    representations(check, top=True)
+
+
+# Any covariance
+
+
+def every_covariance(check, blind=False):
+    seeds = check.tier(quick=4, full=20)
+    ends = []
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        Y, C = rng.standard_normal((3, 4)), rng.standard_normal((3, 3))
+        rule = blinded(ff.FA((C,)), Y, 0) if blind else ff.FA((C,))
+        task, _ = coloured(ff.Task.factorisation(Y), rng, 12)
+        w0 = start(rng, rule, 4, [0.0, 0.5, 2.0][seed % 3])
+        sol = ff.integrate(rule, task, w0, [0, 1e3, 1e4], solver="radau", rtol=1e-8, atol=1e-11)
+        ends.append(np.linalg.norm(Y - sol.w[1][-1] @ sol.w[0][-1]))
+    value = np.max(ends) if not blind else np.min(ends)
+    on = f"3 × 4, r = 3, random S, starts of scale 0, 0.5, 2, seeds 0-{seeds - 1}, t = 10⁴"
+    check.at_most("|Y - ZW| at the end", value, 1e-6, fall=1e-2, on=on)
+
+
+def claim_every_covariance(check):
+    r"""Two-layer linear networks learn a linear target under FA, for inputs of any covariance.
+
+    $E\|y - ZWx\|^2$ with $y = Yx$ is the factorisation problem weighted by $S$.  White inputs are
+    needed less than the abstract suggests: the laws $Q$ and $\Phi$ are proved for every $S$, so
+    $CES^{1/2} \to 0$.
+
+    Assumes: S positive definite; C injective on col(Y).
+    Source: isotropic inputs and a linear target in Garg & Vempala (2021), abstract; every S is
+    derived in this project.
+    Class: derived
+    """
+    check.proved(ff.prove(laws.feedback_balance, ff.FA, loss="squared"))
+    check.proved(ff.prove(laws.lyapunov, ff.FA, loss="squared", rate=laws.lyapunov_rate))
+    every_covariance(check)
+    fig, ax = panels()
+    for blind, color, label in (
+        (False, "C0", "C injective"),
+        (True, "C3", "control: C blind to σ₁"),
+    ):
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            Y, C = rng.standard_normal((3, 4)), rng.standard_normal((3, 3))
+            rule = blinded(ff.FA((C,)), Y, 0) if blind else ff.FA((C,))
+            task, _ = coloured(ff.Task.factorisation(Y), rng, 12)
+            ts = np.concatenate([[0], np.geomspace(1e-2, 1e4, 60)])
+            sol = ff.integrate(rule, task, start(rng, rule, 4, 0.5), ts, solver="radau", rtol=1e-8)
+            left = np.linalg.norm(Y - sol.w[1] @ sol.w[0], axis=(1, 2))
+            ax.loglog(ts[1:], left[1:] + FLOOR, color, lw=1, label=None if seed else label)
+    ax.axhline(1e-6, color="k", ls="--", lw=1, label="needed at the end")
+    ax.set(xlabel=TIME, ylabel="|Y − ZW|", ylim=(1e-17, 1e2))
+    ax.legend(fontsize=8, loc="lower left")
+    check.figure(fig, "The residual along flows with random covariances.")
+
+
+def control_every_covariance_blind_feedback(check):
+    """C u = 0 for the first left singular vector u of Y."""
+    every_covariance(check, blind=True)
+
+
+def isotropic_loss(check, case="white"):
+    seeds = check.tier(quick=30, full=60)
+    rates = [np.max(loss_rates(seed, case)[2]) for seed in range(seeds)]
+    check.at_most(
+        "largest d log(loss)/dt from zero weights",
+        np.max(rates),
+        1e-9,
+        fall=1e-2,
+        on=f"3 × 3, r = 3, seeds 0-{seeds - 1}, 101 states each",
+    )
+
+
+def claim_isotropic_loss(check):
+    r"""From zero weights and with white inputs the loss of FA never rises.
+
+    $$ E = Y\left(I - R\,\operatorname{diag}(u^3)\,R^\top\right),\quad \dot u_i \ge 0 $$
+
+    Taken from the exact rate of the loss at every saved state.
+
+    Assumes: zero weights at the start; S = I.
+    Source: derived in this project.
+    Class: derived
+    """
+    isotropic_loss(check)
+    fig, ax = panels()
+    sets = (("white", "C0", "S = I"), ("coloured", "C3", "control: S = diag(1, .05, .3)"))
+    for case, color, label in sets:
+        for seed in range(30):
+            ts, losses, _ = loss_rates(seed, case)
+            rise = losses / np.minimum.accumulate(losses)
+            rise = np.where(losses > 1e-12, rise, 1.0)
+            ax.plot(ts, rise, color, lw=1, label=None if seed else label)
+    ax.axhline(1, color="k", ls="--", lw=1, label="never above")
+    ax.set(xlabel=TIME, ylabel="loss / its least value so far")
+    ax.legend(fontsize=8)
+    check.figure(
+        fig, "How far the loss rises above its least value, along thirty flows from zero weights."
+    )
+
+
+def control_isotropic_loss_coloured_inputs(check):
+    """S = diag(1, .05, .3)."""
+    isotropic_loss(check, "coloured")
+
+
+# Stability of the global minima
+
+
+def minimum(seed, aligned):
+    """A task with a global minimum (W, Z) of it, stable or not by the sign of `aligned`."""
+    rng = np.random.default_rng(seed)
+    W, Z = rng.standard_normal((3, 3)), rng.standard_normal((2, 3))
+    C = aligned * Z.T + 0.3 * rng.standard_normal((3, 2))
+    return ff.Task.factorisation(Z @ W), ff.FA((C,)), (W, Z)
+
+
+def predicted(rule, w):
+    """-(λ_i(ZC) + s_j(W)²): the spectrum of FA at a global minimum, white inputs."""
+    W, Z = w
+    return -np.add.outer(np.linalg.eigvals(Z @ rule.B[0]), np.linalg.eigvalsh(W.T @ W)).ravel()
+
+
+def jacobian(rule, task, w, h=1e-4):
+    """Of the velocity, by central differences of fourth order: exact for cubic velocities."""
+    shapes, x = [M.shape for M in w], flat(w)
+    cut = np.cumsum([M.size for M in w])[:-1]
+    velocity = lambda x: flat(
+        rule(task, tuple(p.reshape(s) for p, s in zip(np.split(x, cut), shapes, strict=True)))
+    )
+    columns = []
+    for e in np.eye(len(x)):
+        d1, d2 = (velocity(x + k * h * e) - velocity(x - k * h * e) for k in (1, 2))
+        columns.append((8 * d1 - d2) / (12 * h))
+    return np.array(columns).T
+
+
+def stability(check, kind=ff.FA):
+    distances, rates = [], []
+    for seed in range(8):
+        for aligned in (0.5, -1.5):
+            task, rule, w = minimum(seed, aligned)
+            J = jacobian(kind(rule.B), task, w)
+            found, said = np.linalg.eigvals(J), predicted(rule, w)
+            scale = np.max(np.abs(said))
+            distances.append(np.max([np.min(np.abs(found - value)) for value in said]) / scale)
+            top = np.max(said.real)
+            if top > 0.1:
+                rates.append((growth(kind(rule.B), task, w, J, top), top))
+    value = np.max(distances) if not check.control else np.min(distances)
+    on = "16 minima, Z 2 × 3, W 3 × 3, seeds 0-7"
+    check.at_most("distance of -(λ_i(ZC) + s_j²) from the spectrum", value, 1e-7, fall=1e-2, on=on)
+    gaps = [abs(seen - said) / said for seen, said in rates]
+    value = np.max(gaps) if not check.control else np.min(gaps)
+    on = f"{len(rates)} unstable minima of the 16"
+    check.at_most("|growth along the flow / predicted - 1|", value, 0.02, fall=0.5, on=on)
+
+
+def growth(rule, task, w, J, rate):
+    """The rate at which a perturbation grows along the most unstable mode, in a time of 3/rate.
+
+    Its share of that mode is told by the left eigenvector, so that a rotation does not matter.
+    """
+    values, left, right = eig(J, left=True)
+    top = np.argmax(values.real)
+    direction = np.real(right[:, top])
+    cut = np.cumsum([M.size for M in w])[:-1]
+    parts = [p.reshape(M.shape) for p, M in zip(np.split(1e-7 * direction, cut), w, strict=True)]
+    w0 = tuple(M + p for M, p in zip(w, parts, strict=True))
+    sol = ff.integrate(rule, task, w0, [0, 3 / rate], rtol=1e-12, atol=1e-14)
+    shares = [abs(left[:, top].conj() @ (flat(sol.at(k)) - flat(w))) for k in (0, 1)]
+    return np.log(shares[1] / shares[0]) * rate / 3
+
+
+def claim_unstable_minima(check):
+    r"""A global minimum need not be stable under FA.
+
+    $$ \dot E = -ZCE - EW^\top W \quad\Rightarrow\quad
+       \text{spectrum } -\left(\lambda_i(ZC) + s_j(W)^2\right) \text{ at } E = 0 $$
+
+    Unstable if and only if some $\operatorname{Re}\lambda_i(ZC) + s_j(W)^2 < 0$.  Under gradient
+    descent every minimum is stable or neutral.  Compared with the eigenvalues of the velocity's
+    Jacobian, and with growth along flows.
+
+    Assumes: E = 0; white inputs.
+    Source: derived in this project.
+    Class: derived
+    """
+    stability(check)
+    fig, ax = panels()
+    task = ff.Task.factorisation([[0.5]])
+    cases = (
+        (ff.FA(([[1.0]],)), (-1.0, -0.5), "C0", "FA at (−1, −.5): eigenvalue +.75"),
+        (ff.FA(([[1.0]],)), (-0.5, -1.0), "C1", "FA at (−.5, −1): eigenvalue −.5"),
+        (ff.GD(), (-1.0, -0.5), "C3", "control: gradient descent at (−1, −.5)"),
+    )
+    ts = np.linspace(0, 20, 201)
+    for rule, (z, w), color, label in cases:
+        sol = ff.integrate(rule, task, (np.array([[w + 1e-4]]), np.array([[z + 1e-4]])), ts)
+        ax.semilogy(ts, np.abs(0.5 - sol.w[1] @ sol.w[0]).ravel() + FLOOR, color, label=label)
+    ax.semilogy(ts[:120], 1.4e-4 * np.exp(0.75 * ts[:120]), "k--", lw=1, label="rate .75")
+    ax.set(xlabel=TIME, ylabel="|y − zw|, y = .5, c = 1", ylim=(1e-17, 1e6))
+    ax.legend(fontsize=8, loc="upper right")
+    check.figure(fig, "A minimum that FA leaves, and that gradient descent does not.")
+
+
+def control_unstable_minima_gradient_descent(check):
+    """The error returns through Zᵀ: no minimum is left at the predicted rate."""
+    stability(check, GradientInstead)
