@@ -90,6 +90,18 @@ def fa_limit(Y, C, covariance=None):
     return Y @ S @ R.T @ np.linalg.solve(R @ S @ R.T, R)
 
 
+def fa_limit_weights(Y, C):
+    """W₁ = P diag((2d)^⅓) Rᵀ, (r, m), and W₂ = YR diag((2d)^-⅓) Pᵀ, (n, r): the limits from zero.
+
+    If C is injective on the column space of Y, W₂ is a multiple of C⁺ there if and only if all d
+    are the same; Lillicrap et al. (2016) speak of a pseudo-inverse.  Derived in this project.
+    """
+    Y, C = _problem(Y, C)
+    P, d, R = _modes(Y, C)
+    first, last = _assembled(Y, P, R, np.cbrt(2 * d)[None], 1 / np.cbrt(2 * d)[None])
+    return first[0], last[0]
+
+
 def fa_modes(Y, C):
     """The `Modes` of feedback alignment from zero weights: how fast each part of Y is learned."""
     d = _modes(*_problem(Y, C))[1]
