@@ -1,5 +1,7 @@
 """The closed forms against solvers, mpmath, matrix exponentials and each other."""
 
+import re
+
 import mpmath
 import numpy as np
 import pytest
@@ -163,6 +165,25 @@ def test_every_start_ends_at_the_limit_when_cy_has_full_row_rank():
     assert np.abs(W2 @ W1 - exact.fa_limit(Y, C)).max() > 0.1
 
 
+def test_the_limit_weighs_the_inputs_by_their_covariance():
+    Y, C = problem(7, 5, 5, 2)
+    rng = np.random.default_rng(7)
+    X = rng.standard_normal((5, 9))
+    limit = exact.fa_limit(Y, C, X @ X.T)
+    start = tuple(rng.standard_normal(W.shape) for W in zeros(Y, C))
+    sol = integrate(FA((C,)), Task(X, Y @ X), start, [0, 100], solver="radau", rtol=1e-9)
+    assert np.abs(sol.w[1][-1] @ sol.w[0][-1] - limit).max() <= 1e-7  # the flow's own error
+    np.testing.assert_allclose(exact.fa_limit(Y, C, np.eye(5)), exact.fa_limit(Y, C), atol=1e-12)
+    assert np.abs(limit - exact.fa_limit(Y, C)).max() > 0.1
+
+
+def test_the_limits_of_the_weights_are_those_of_the_flow():
+    Y, C = problem(6, 9, 3, 4)
+    ends = exact.fa_from_zero(Y, C, [1e5])
+    for end, limit in zip(ends, exact.fa_limit_weights(Y, C), strict=True):
+        np.testing.assert_allclose(end[0], limit, atol=1e-12)
+
+
 def test_feedback_that_cannot_see_a_direction_leaves_it_out():
     Y, C = problem(5, 4, 2, 3)
     u = np.linalg.svd(Y)[0][:, 1]
@@ -266,6 +287,9 @@ WRONG = {
     "one number": (lambda: exact.fa_from_zero(Y23, C42, 1.0), "sequence of finite times"),
     "tanh": (lambda: exact.fa_from_zero(Task(np.eye(3), Y23, "tanh"), C42, [1]), "linear network"),
     "biases": (lambda: exact.fa_limit(Task(np.eye(3), Y23, bias=True), C42), "without biases"),
+    "S's shape": (lambda: exact.fa_limit(Y23, C42, np.eye(2)), "covariance must be (3, 3)"),
+    "S's sign": (lambda: exact.fa_limit(Y23, C42, -np.eye(3)), "positive definite"),
+    "S not symmetric": (lambda: exact.fa_limit(Y23, C42, np.triu(np.ones((3, 3)))), "symmetric"),
     "eta": (lambda: exact.discrete_fa_from_zero(Y23, C42, 0, 3), "eta must be"),
     "steps": (lambda: exact.discrete_fa_from_zero(Y23, C42, 0.1, 1.5), "steps must be"),
     "W0": (lambda: exact.one_layer(Task(np.eye(3), Y23), np.ones((3, 2)), [1]), "W0 must be"),
@@ -280,5 +304,5 @@ WRONG = {
 @pytest.mark.parametrize("what", WRONG)
 def test_arguments_outside_the_domain_are_refused_in_a_sentence(what):
     call, words = WRONG[what]
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=re.escape(words)):
         call()

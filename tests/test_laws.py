@@ -164,6 +164,22 @@ def test_the_rate_of_the_lyapunov_function_is_its_formula(kind, sizes):
     assert found < 0
 
 
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (2, 2, 3)], ids=str)
+def test_the_projected_loss_and_its_rate_are_their_formulas(sizes):
+    """Exactly, at rational states; the loss typed again."""
+    rng = np.random.default_rng(0)
+    make = lambda s: rational(s, rng, bound=4)
+    rule = ff.FA(tuple(make(s) for s in ff.FA.shapes(sizes)))
+    X, Y, w = make((sizes[0], 4)), make((sizes[-1], sizes[0])), tuple(map(make, nets.shapes(sizes)))
+    given = {"target": Y, "covariance": X @ X.T}
+    told = rule.B[0] @ (Y - w[1] @ w[0]) @ X
+    assert laws.projected_loss(rule, w, **given) == np.sum(told * told) / 2
+    task = ff.Task(X, Y @ X)
+    one, two = (rate(laws.projected_loss, rule, task, w, step, **given) for step in (1, 2))
+    found = (4 * one - two) / 3  # exact for the fourth power that it is along a step
+    assert found == laws.projected_loss_rate(rule, w, **given)
+
+
 def test_what_carries_the_error_to_the_first_layer():
     fa, dfa = ff.FA.random(SIZES), ff.DFA.random(SIZES)
     np.testing.assert_allclose(laws.end_to_end_feedback(fa, 3), fa.B[0] @ fa.B[1])

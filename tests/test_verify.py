@@ -15,6 +15,7 @@ import faflow as ff
 from faflow import laws, matrices, nets, rules
 from faflow.check import Check
 from faflow.claims import body
+from faflow.mathematics import rendered
 from faflow.matrices import normal
 from faflow.verify import verify
 
@@ -457,7 +458,7 @@ def functions(path):
 
 
 @pytest.mark.parametrize("path", sorted(PROOFS.glob("*.py")), ids=lambda p: p.stem)
-def test_every_claim_of_the_project_has_a_source_a_class_and_a_control(path):
+def test_every_claim_of_the_project_says_what_it_needs_and_has_a_control(path):
     there = functions(path)
     names = [name for name, _ in there]
     claims = {name: text for name, text in there if name.startswith("claim_")}
@@ -466,6 +467,7 @@ def test_every_claim_of_the_project_has_a_source_a_class_and_a_control(path):
     for name, text in claims.items():
         control = name.replace("claim_", "control_", 1) + "_"
         assert any(other.startswith(control) for other in names), f"{name} has no control"
+        assert re.search(r"^Assumes: \S", text, re.M), f"{name} does not say what it assumes"
         assert re.search(r"^Source: \S", text, re.M), f"{name} has no source"
         assert re.search(r"^Class: (quoted|recalled|derived)$", text, re.M), f"{name}: its class"
     for name, text in there:
@@ -473,6 +475,14 @@ def test_every_claim_of_the_project_has_a_source_a_class_and_a_control(path):
             assert text, f"{name} does not say what is broken"
             owners = [c for c in claims if name.startswith(c.replace("claim", "control", 1) + "_")]
             assert owners, f"{name} belongs to no claim"
+
+
+@pytest.mark.parametrize("path", sorted(PROOFS.glob("*.py")), ids=lambda p: p.stem)
+def test_every_formula_of_the_project_becomes_mathml(path):
+    for name, text in functions(path):
+        made = rendered(text)
+        assert "<code>" not in made, f"{name}: a formula that cannot be converted"
+        assert not re.search(r"\\[a-zA-Z]", made), f"{name}: LaTeX that was not understood"
 
 
 # What is written
@@ -882,9 +892,9 @@ MUTANTS = RULE_MUTANTS | LAW_MUTANTS | WORD_MUTANTS
 
 def standing(name):
     """Whether one claim of the project stands, run as it is now."""
-    (claim,), broken = verify([PROOFS / FILES[name]], select=f"claim_{name}")
+    claims, broken = verify([PROOFS / FILES[name]], select=f"claim_{name}")
     assert not broken
-    return claim.stands
+    return {c.trial.name: c.stands for c in claims}[f"claim_{name}"]
 
 
 @pytest.mark.parametrize("name", FILES)
