@@ -5,6 +5,9 @@ BIN = .venv/bin
 verify: .venv/ready
 	$(BIN)/faflow verify proofs_check --report report
 
+verify-full: .venv/ready
+	$(BIN)/faflow verify proofs_check --full --report report-full
+
 test: .venv/ready
 	$(BIN)/python -m pytest
 
@@ -19,5 +22,5 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --editable ".[all]"
 	touch .venv/ready
 
-.PHONY: verify test lint
+.PHONY: verify verify-full test lint
 .DEFAULT_GOAL := verify

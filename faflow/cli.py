@@ -8,6 +8,7 @@ from pathlib import Path
 EXAMPLES = """\
 examples:
   faflow verify                             every claim of proofs_check/ here
+  faflow verify --full --jobs 4             at the sizes of the full tier
   faflow verify my_claims/ --json out.json  your own
   faflow integrate --data digits --rule FA --sizes 64,32,10 --times 0:20:101 \\
       --save run.npz --plot run.png

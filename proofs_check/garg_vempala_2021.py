@@ -1171,6 +1171,53 @@ def control_fa_star_laws_plain_fa(check):
     fa_star_laws(check, ff.FA)
 
 
+def decayed(seed, kind=ff.FAStar, rate=0.2):
+    """|G - e^{-2λt}G(0)| and |EWᵀ| along a flow with decay of the first layer."""
+    task, rule, rng = problem(8, 7, 3, 4, seed)
+    w0 = ff.FAStar(rule.B).settle(task, start(rng, rule, 7, 1.0))
+    decay = rate if kind is ff.FAStar else (rate, 0)
+    ts = np.linspace(0, 5, 51)
+    sol = ff.integrate(kind(rule.B, decay=decay), task, w0, ts, rtol=1e-12, atol=1e-14)
+    W, Z = sol.w
+    G = W @ W.transpose(0, 2, 1)
+    gap = np.linalg.norm(G - np.exp(-2 * rate * ts)[:, None, None] * G[0], axis=(1, 2))
+    return ts, gap, np.linalg.norm((task.Y - Z @ W) @ W.transpose(0, 2, 1), axis=(1, 2))
+
+
+def fa_star_decay(check, kind=ff.FAStar):
+    runs = [decayed(seed, kind) for seed in range(3)]
+    on = "8 × 7, rank 3, r = 4, λ = 0.2 in the first layer, t ≤ 5, seeds 0-2"
+    gap, fit = (np.max([np.max(run[k]) for run in runs]) for k in (1, 2))
+    check.at_most("|G - e^{-2λt}G(0)|", gap, 1e-8, fall=1e-1, on=on)
+    check.at_most("|EWᵀ|", fit, 1e-8, fall=1e-1, on=on)
+
+
+def claim_fa_star_decay(check):
+    r"""With weight decay of $W$, FA* keeps its fit and $G = WW^\top$ falls as $e^{-2\lambda t}$.
+
+    $\dot W = CE - \lambda W$, and $Z$ moves so that $EW^\top = 0$ lasts.
+
+    Assumes: W(0)W(0)ᵀ invertible; white inputs.
+    Source: derived in this project.
+    Class: derived
+    """
+    fa_star_decay(check)
+    fig, ax = panels()
+    for kind, color, label in ((ff.FAStar, "C0", "FA*"), (ff.FA, "C3", "control: plain FA")):
+        ts, gap, fit = decayed(0, kind)
+        ax.semilogy(ts, gap + FLOOR, color, label=f"{label}: $|G - e^{{-2λt}}G(0)|$")
+        ax.semilogy(ts, fit + FLOOR, color, ls=":", label=f"{label}: $|EW^⊤|$")
+    ax.axhline(1e-8, color="k", ls="--", lw=1, label="bound")
+    ax.set(xlabel=TIME, ylabel="gap", ylim=(1e-17, 1e9))
+    ax.legend(fontsize=8, ncols=2, loc="upper left")
+    check.figure(fig, "Weight decay under FA*.")
+
+
+def control_fa_star_decay_plain_fa(check):
+    """Z moves by feedback alignment in place of being fitted."""
+    fa_star_decay(check, ff.FA)
+
+
 def fa_star_discrete(check, kind=ff.FAStar):
     gaps = []
     for seed in range(3):

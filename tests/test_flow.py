@@ -589,3 +589,15 @@ def test_a_velocity_of_the_wrong_shape_is_refused():
     given, w0 = ff.Task(np.eye(2), np.eye(2)), (np.eye(2),)
     with pytest.raises(ValueError, match="gives velocities of shapes"):
         ff.integrate(still((np.ones((1, 2)),)), given, w0, [0, 1])
+
+
+@pytest.mark.parametrize("kind", [ff.FA, ff.DFA, ff.GD])
+def test_relu_networks_never_leave_zero_weights(kind):
+    """The slope of ReLU at 0 is taken as 0, so nothing moves; linear FA leaves zero at once."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((3, 6)), rng.standard_normal((2, 6))
+    rule, zero = kind.random((3, 4, 2), seed=0), (np.zeros((4, 3)), np.zeros((2, 4)))
+    still = ff.integrate(rule, ff.Task(X, Y, "relu"), zero, [0, 1])
+    assert all((W == 0).all() for W in still.at(-1))
+    moved = ff.integrate(rule, ff.Task(X, Y), zero, [0, 1])
+    assert (np.abs(moved.w[0][-1]).max() > 0.1) == (kind is not ff.GD)  # a saddle of GD only

@@ -1,0 +1,353 @@
+"""How many planted faults the claims notice.
+
+    python benchmarks/mutations.py [--jobs 2] [--select WORD] [--all-claims]
+
+Each fault changes one expression of one rule, law or closed form in a copy of the package; then
+``faflow verify`` runs there, first the claims that speak of it, then, if they all stand, every
+other file.  A fault counts as noticed when a claim does not stand.  Prints a line a fault and the
+share noticed; exit status 1 if one survives that is not explained.
+"""
+
+import argparse
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+GV, RK, SXL = "garg_vempala_2021", "robertson_koyejo_2023", "song_xu_lafferty_2021"
+JT, LI, RE, CB = "ji_telgarsky_2020", "lillicrap_2016", "refinetti_2021", "chu_bacho_2023"
+DU, AK, NO, ONE = "du_hu_lee_2018", "akrout_2019", "noekland_2016", "one_layer"
+
+
+class Fault(NamedTuple):
+    """In `where` (file:function, with its class if any) `old`, found once, becomes `new`.
+
+    claims: (file, claim) that should notice.  explained: why a survivor is none to worry about.
+    """
+
+    where: str
+    old: str
+    new: str
+    claims: tuple
+    explained: str = ""
+
+
+FAULTS = (
+    # the rules
+    Fault(
+        "rule.py:Rule.velocity",
+        "= task.output_scale",
+        "= -task.output_scale",
+        ((RK, "definition"),),
+    ),
+    Fault("rule.py:Rule.velocity", "e @ a.T", "e @ a.T / 2", ((RK, "definition"),)),
+    Fault(
+        "rule.py:Rule.velocity",
+        "task.activation(k).pull(hidden[k], carried)",
+        "carried",
+        ((RK, "definition"),),
+    ),
+    Fault("rule.py:Rule._scaled", "V - decay * W", "V + decay * W", ((RK, "matched_decay"),)),
+    Fault("rule.py:Rule._scaled", "rate * V", "V / rate", ((RK, "rates_and_degrees"),)),
+    Fault(
+        "rules.py:GD.carry",
+        "outgoing(w, k).T @ above",
+        "-outgoing(w, k).T @ above",
+        ((DU, "neuron_balance"),),
+    ),
+    Fault("rules.py:GD.potential", ".diagonal() / 2", ".diagonal()", ((RK, "potential"),)),
+    Fault("rules.py:FA.carry", "self.B[k] @ above", "-self.B[k] @ above", ((RK, "definition"),)),
+    Fault(
+        "rules.py:FA.carry", "self.B[k] @ above", "outgoing(w, k).T @ above", ((RK, "definition"),)
+    ),
+    Fault(
+        "rules.py:FA.potential",
+        "(self.B[k] @ outgoing(w, k))",
+        "(2 * (self.B[k] @ outgoing(w, k)))",
+        ((RK, "potential"),),
+    ),
+    Fault(
+        "rules.py:DFA.carry",
+        "self.B[k] @ output",
+        "-self.B[k] @ output",
+        ((NO, "one_hidden_layer"),),
+    ),
+    Fault(
+        "rules.py:DFA.carry",
+        "self.B[k] @ output",
+        "2 * (self.B[k] @ output)",
+        ((NO, "one_hidden_layer"),),
+    ),
+    Fault("rules.py:SignFA.carry", ".T @ above", ".T @ above / 2", ((RK, "potential"),)),
+    Fault(
+        "rules.py:SignFA._feedback", "tanh_of(self.beta * W)", "tanh_of(W)", ((RK, "potential"),)
+    ),
+    Fault(
+        "rules.py:SignFA._antiderivative",
+        "softplus_of(2 * z) - z",
+        "softplus_of(2 * z) + z",
+        ((RK, "potential"),),
+    ),
+    Fault(
+        "rules.py:KolenPollack.velocity",
+        "outgoing(moved, k).T",
+        "-outgoing(moved, k).T",
+        ((AK, "mirror"),),
+    ),
+    Fault(
+        "rules.py:KolenPollack.carry",
+        "w[len(w) // 2 + 1 + k] @ above",
+        "outgoing(w, k).T @ above",
+        ((AK, "mirror"),),
+    ),
+    Fault(
+        "rules.py:FAStar.velocity",
+        "self.B[0] @ (task.Y - w[1] @ w[0])",
+        "self.B[0] @ (w[1] @ w[0] - task.Y)",
+        ((GV, "fa_star"),),
+    ),
+    Fault("rules.py:_followed", "- W @ moved.T", "+ W @ moved.T", ((GV, "fa_star"),)),
+    Fault("rules.py:FAStar.settle", "w[0] @ task.Y.T", "2 * w[0] @ task.Y.T", ((GV, "fa_star"),)),
+    # the laws
+    Fault("laws.py:balance", "- above.T @ above", "+ above.T @ above", ((DU, "matrix_balance"),)),
+    Fault("laws.py:neuron_balance", ".diagonal()", ".diagonal() ** 2", ((DU, "neuron_balance"),)),
+    Fault(
+        "laws.py:layer_balance",
+        "balance(rule, w, k).trace()",
+        "(w[k] @ w[k].T).trace()",
+        ((DU, "layer_balance"),),
+    ),
+    Fault("laws.py:feedback_balance", "- carried.T", "+ carried.T", ((RK, "matrix_law"),)),
+    Fault("laws.py:feedback_balance", "- carried -", "- 2 * carried -", ((RK, "matrix_law"),)),
+    Fault("laws.py:neuron_feedback_balance", "degree * ", "", ((RK, "rates_and_degrees"),)),
+    Fault(
+        "laws.py:neuron_feedback_balance",
+        "/ 2 / rule.rate(k)",
+        "/ rule.rate(k)",
+        ((RK, "neuron_law"),),
+    ),
+    Fault(
+        "laws.py:neuron_feedback_balance",
+        "- carried / rule.rate(k + 1)",
+        "- carried / rule.rate(k)",
+        ((RK, "rates_and_degrees"),),
+    ),
+    Fault(
+        "laws.py:layer_feedback_balance",
+        "/ 2 / rule.rate(k)",
+        "/ rule.rate(k)",
+        ((RK, "theorem_1"),),
+    ),
+    Fault("laws.py:layer_feedback_balance", "- carried", "+ carried", ((RK, "theorem_1"),)),
+    Fault(
+        "laws.py:neuron_potential_balance",
+        "/ 2 / rule.rate(k)",
+        "/ rule.rate(k)",
+        ((RK, "potential"),),
+    ),
+    Fault("laws.py:mirror_difference", "- w[len(w)", "+ w[len(w)", ((AK, "mirror_difference"),)),
+    Fault(
+        "laws.py:mirror_balance",
+        "- above.T @ above",
+        "+ above.T @ above",
+        ((AK, "mirror_balance"),),
+    ),
+    Fault(
+        "laws.py:neuron_mirror_balance",
+        "mirror_balance(rule, w, k).diagonal()",
+        "balance(rule, w, k).diagonal()",
+        ((RK, "potential"),),
+    ),
+    Fault("laws.py:lyapunov", "- first.trace", "+ first.trace", ((GV, "lyapunov"),)),
+    Fault(
+        "laws.py:lyapunov",
+        "/ 2 / rule.rate(len(w) - 1)",
+        "/ rule.rate(len(w) - 1)",
+        ((GV, "lyapunov"),),
+    ),
+    Fault("laws.py:lyapunov_rate", "return -(", "return (", ((GV, "lyapunov"),)),
+    Fault("laws.py:end_to_end_feedback", "carried @ B", "carried", ((RK, "deep_lyapunov"),)),
+    Fault("laws.py:projected_loss", "/ 2", "/ 3", ((GV, "projected_loss_identity"),)),
+    Fault(
+        "laws.py:projected_loss_rate",
+        "+ pushed / 2",
+        "- pushed / 2",
+        ((GV, "projected_loss_identity"),),
+    ),
+    Fault(
+        "laws.py:projected_loss_rate",
+        ".trace() / 2",
+        ".trace()",
+        ((GV, "projected_loss_identity"),),
+    ),
+    Fault(
+        "laws.py:direction_alignment",
+        "_cosine(flat(moved), flat(descent))",
+        "-_cosine(flat(moved), flat(descent))",
+        ((RK, "loss_falls"),),
+    ),
+    Fault(
+        "laws.py:alignment",
+        "_cosine(feedback, above.T)",
+        "-_cosine(feedback, above.T)",
+        (("digits", "alignment"),),
+    ),
+    Fault(
+        "laws.py:principal_angles",
+        "bases[0] @ bases[1].T",
+        "bases[0] @ bases[1].T / 2",
+        ((GV, "representations"),),
+    ),
+    # closed forms
+    Fault(
+        "exact.py:fa_from_zero",
+        "u**2 / np.cbrt(2 * d)",
+        "u / np.cbrt(2 * d)",
+        ((GV, "closed_form"),),
+    ),
+    Fault("exact.py:_kappa", "/ np.cbrt(2)", "* np.cbrt(2)", ((GV, "closed_form"),)),
+    Fault(
+        "exact.py:_time", "np.log1p(u + u**2) / 6", "np.log1p(u + u**2) / 3", ((GV, "closed_form"),)
+    ),
+    Fault(
+        "exact.py:discrete_fa_from_zero",
+        "w + eta * d * left, z + eta * w * left",
+        "w + eta * d * left, z + eta * (w + eta * d * left) * left",
+        ((GV, "discrete_modes"),),
+    ),
+    Fault("exact.py:fa_limit", "Y @ R.T @ R", "Y", ((GV, "limit"),)),
+    Fault("exact.py:fa_limit", "Y @ S @ R.T", "Y @ R.T", ((GV, "limit"),)),
+    Fault(
+        "exact.py:fa_limit_weights",
+        "1 / np.cbrt(2 * d)",
+        "1 / np.cbrt(d)",
+        ((LI, "pseudo_inverse"),),
+    ),
+    Fault("exact.py:fa_modes", "3 * kappa", "2 * kappa", ((GV, "modes"),)),
+    Fault(
+        "exact.py:one_layer", "np.exp(-decay * ts)", "np.exp(decay * ts)", ((ONE, "least_squares"),)
+    ),
+    Fault("exact.py:one_layer", "(s**2 + decay)", "(s**2 + 2 * decay)", ((ONE, "least_squares"),)),
+    Fault(
+        "teacher_student.py:field_average",
+        "- C[a, b] * C[a, c]",
+        "+ C[a, b] * C[a, c]",
+        ((RE, "order_parameters"),),
+    ),
+    Fault(
+        "teacher_student.py:output_average", "2 / np.pi", "1 / np.pi", ((RE, "order_parameters"),)
+    ),
+    Fault(
+        "teacher_student.py:erf_rates",
+        "told = v if F is None else F",
+        "told = v",
+        ((RE, "degeneracy"),),
+    ),
+    Fault(
+        "teacher_student.py:relu_rates",
+        "told = v if F is None else F",
+        "told = v",
+        ((RE, "relu_recovery"),),
+    ),
+    Fault(
+        "teacher_student.py:relu_rates",
+        "(np.pi - angles) * cosines",
+        "np.pi * cosines",
+        ((RE, "relu_recovery"),),
+    ),
+    Fault("steps/iterate.py:iterate", "W + eta * V", "W + 2 * eta * V", ((GV, "discrete_modes"),)),
+    Fault(
+        "losses.py:_cross_entropy",
+        "- shifted",
+        "+ shifted",
+        (),
+        "no claim uses its value, only its error",
+    ),
+)
+
+
+def planted(fault, package):
+    """Put the fault into the copy of the package."""
+    name, _, function = fault.where.partition(":")
+    path = package / name
+    text = path.read_text(encoding="utf-8")
+    node = ast.parse(text)
+    for part in function.split("."):
+        node = next(n for n in node.body if getattr(n, "name", None) == part)
+    lines = text.splitlines(keepends=True)
+    before, body = lines[: node.lineno - 1], lines[node.lineno - 1 : node.end_lineno]
+    code = "".join(body)
+    if code.count(fault.old) != 1:
+        raise SystemExit(
+            f"{fault.where} has {code.count(fault.old)} times {fault.old!r}, not once."
+        )
+    changed = code.replace(fault.old, fault.new)
+    path.write_text("".join([*before, changed, *lines[node.end_lineno :]]), encoding="utf-8")
+
+
+def noticed(fault, everything):
+    """The claims that do not stand with this fault planted, and the seconds it took."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        for part in ("faflow", "proofs_check"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        planted(fault, copy / "faflow")
+        tries = [(f"proofs_check/{file}.py", claim) for file, claim in fault.claims]
+        if everything or not tries:
+            tries += [("proofs_check", None)]
+        for path, claim in tries:
+            fallen = _fallen(copy, path, claim)
+            if fallen:
+                break
+    return fallen, time.perf_counter() - began
+
+
+def _fallen(copy, path, claim):
+    command = [sys.executable, "-m", "faflow", "verify", path, "--jobs", "1", "--json", "seen.json"]
+    command += ["--select", claim] if claim else []
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    done = subprocess.run(
+        command, cwd=copy, env={**os.environ, **threads}, capture_output=True, text=True
+    )
+    if done.returncode == 0:
+        return []
+    if not (copy / "seen.json").exists():  # nothing could run at all
+        return [done.stderr.strip().splitlines()[-1][:80] if done.stderr.strip() else "crashed"]
+    whole = json.loads((copy / "seen.json").read_text(encoding="utf-8"))
+    return [c["claim"]["name"] for c in whole["claims"] if not c["stands"]] or ["a broken file"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--jobs", type=int, default=2, help="faults tried at a time")
+    parser.add_argument("--select", default="", help="only faults of functions with this in them")
+    parser.add_argument(
+        "--quick", action="store_true", help="do not run all other claims for a survivor"
+    )
+    options = parser.parse_args()
+    faults = [f for f in FAULTS if options.select in f.where]
+    survivors = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        results = pool.map(lambda f: noticed(f, not options.quick), faults)
+        for fault, (fallen, seconds) in zip(faults, results, strict=True):
+            change = f"{fault.where}: {fault.old} -> {fault.new}"
+            said = ", ".join(fallen[:3]) or f"SURVIVES {fault.explained}".strip()
+            print(f"{change}: {said} ({seconds:.0f} s)", flush=True)
+            if not fallen:
+                survivors.append(fault)
+    number = len(faults) - len(survivors)
+    print(f"{number} of {len(faults)} faults noticed ({100 * number / len(faults):.1f} %)")
+    return int(any(not f.explained for f in survivors))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
