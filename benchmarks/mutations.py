@@ -264,13 +264,91 @@ FAULTS = (
         ((RE, "relu_recovery"),),
     ),
     Fault("steps/iterate.py:iterate", "W + eta * V", "W + 2 * eta * V", ((GV, "discrete_modes"),)),
+    # wide networks
+    Fault("wide/network.py:problem", "rates=(1, 1 / p)", "rates=(1, 1)", ((SXL, "update_rule"),)),
     Fault(
-        "losses.py:_cross_entropy",
-        "- shifted",
-        "+ shifted",
-        (),
-        "no claim uses its value, only its error",
+        "wide/network.py:from_mean_loss", "penalty * samples / 2", "penalty", ((SXL, "published"),)
     ),
+    Fault(
+        "wide/network.py:kernels",
+        "rule.rate(0) * (task.X.T @ task.X)",
+        "-rule.rate(0) * (task.X.T @ task.X)",
+        ((SXL, "exact_error_ode"),),
+    ),
+    Fault(
+        "wide/network.py:error_rate",
+        "- penalty * (e + y)",
+        "- penalty * e",
+        ((SXL, "exact_error_ode"),),
+    ),
+    Fault(
+        "wide/network.py:residual_rate",
+        "w[1] @ rule.B[0] @ left",
+        "w[1] @ w[1].T @ left",
+        ((SXL, "exact_error_ode"),),
+    ),
+    Fault(
+        "wide/network.py:limit_kernel",
+        "(np.pi - angle) * cosine",
+        "np.pi * cosine",
+        ((SXL, "kernels"), (SXL, "exponential")),
+    ),
+    Fault("wide/reduction.py:_velocity", "penalty * rho", "rho", ((SXL, "exact_reduction"),)),
+    Fault("wide/reduction.py:_error", "- a @ o.K", "+ a @ o.K", ((SXL, "exact_reduction"),)),
+    Fault("wide/reduction.py:_overlap", "+ rho * bb", "- rho * bb", ((SXL, "exact_reduction"),)),
+    Fault(
+        "wide/reduction.py:_Stepper.go",
+        "eta * (carried - penalty * rho)",
+        "eta * carried",
+        ((SXL, "exact_reduction"), (SXL, "published")),
+    ),
+    Fault("wide/limit.py:alignment_law", "s**3 / 3", "s**3", ((SXL, "sharp_alignment"),)),
+    Fault(
+        "wide/limit.py:alignment_law",
+        "lam / (1 + lam + sigma**2)",
+        "lam / (lam + sigma**2)",
+        ((SXL, "sharp_alignment"),),
+    ),
+    Fault(
+        "wide/limit.py:alignment_path", "+ np.outer(u, u)", "", ((SXL, "alignment_for_any_data"),)
+    ),
+    Fault("wide/limit.py:late_error", "** -2", "** -1", ((SXL, "algebraic_decay"),)),
+    # margins and log-norm time
+    Fault(
+        "margins.py:degree_of",
+        "phi.degree * degree + 1",
+        "phi.degree * degree",
+        ((JT, "euler"), (JT, "margin_growth")),
+    ),
+    Fault("margins.py:log_scale", "-alpha if", "alpha if", ((JT, "rates"),)),
+    Fault(
+        "margins.py:_shares",
+        "np.exp(alpha - p)",
+        "np.exp(alpha - 2 * p)",
+        ((JT, "euler"), (JT, "margin_growth")),
+    ),
+    Fault(
+        "margins.py:_smoothed",
+        "return -total",
+        "return total",
+        ((JT, "margin_growth"), (JT, "rates")),
+    ),
+    Fault(
+        "margins.py:margin_slack",
+        "- _degree(task, w, degree)",
+        "- 2 * _degree(task, w, degree)",
+        ((JT, "margin_growth"),),
+    ),
+    Fault("margins.py:gradient_cosine", "_cosine(w,", "-_cosine(w,", ((JT, "alignment"),)),
+    Fault("margins.py:kkt_residuals", "(p - p.min())", "p", ((JT, "kkt"),)),
+    Fault("margins.py:max_margin", "X * labels / scale", "X / scale", ((JT, "maximum_margin"),)),
+    Fault(
+        "flow/lognorm.py:lognorm",
+        "np.sqrt(y @ y) / speed * v",
+        "np.sqrt(y @ y) / speed * -v",
+        ((JT, "margin_growth"), (JT, "rates")),
+    ),
+    Fault("flow/lognorm.py:lognorm", "- log_scale(rule", "+ log_scale(rule", ((JT, "rates"),)),
 )
 
 

@@ -170,7 +170,7 @@ def control_strong_alignment_gaussian_feedback(check):
 
 
 @cache
-def erf_student(seed, fixed=True, T=600.0):
+def erf_student(seed, fixed=True, T=3000.0):
     """An erf student of an erf teacher, K = M = 2, learning with fixed feedback or by GD."""
     rng = np.random.default_rng(seed)
     u, a = np.eye(2, 4), np.ones(2)
@@ -186,7 +186,9 @@ def degeneracy(check, fixed=True):
     seeds = check.tier(quick=16, full=64)
     runs = [erf_student(seed, fixed) for seed in range(seeds)]
     matches = np.mean([np.mean(np.sign(f.v[-1]) == np.sign(F)) for f, _, F in runs])
-    on = f"K = M = 2, start of scale 0.3, |F_i| ≥ 0.3 of random signs, t = 600, seeds 0-{seeds - 1}"
+    on = (
+        f"K = M = 2, start of scale 0.3, |F_i| ≥ 0.3 of random signs, t = 3000, seeds 0-{seeds - 1}"
+    )
     check.at_least("share of signs of v that are those of F", matches, 1.0, fall=0.7, on=on)
     early = np.mean([cosine[np.searchsorted(f.ts, 5)] for f, cosine, _ in runs])
     check.at_least("mean cosine of v and F at t = 5", early, 0.9, fall=0.3, on=on)

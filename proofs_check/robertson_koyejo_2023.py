@@ -1135,8 +1135,8 @@ def claim_alignment_guarantee(check):
 
 
 def control_alignment_guarantee_anti_aligned(check):
-    """⟨b_j, column j⟩ = -0.55 |w_j|² at the start."""
-    guarantee(check, share=-1.1)
+    """⟨b_j, column j⟩ = -|w_j|²/4 at the start."""
+    guarantee(check, share=-0.5)
 
 
 # Where the loss must fall, and where it need not
