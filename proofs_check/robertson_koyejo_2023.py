@@ -1069,7 +1069,8 @@ def neuron_aligned(seed, sizes, share, phi="relu", loss="squared"):
     """
     task, _ = problem(seed, sizes, phi, loss, bias=False)
     rng = np.random.default_rng(seed)
-    B = ff.FA.random(sizes, seed=seed).B
+    rows = [(M, np.linalg.norm(M, axis=1)[:, None]) for M in ff.FA.random(sizes, seed=seed).B]
+    B = tuple(M / size * np.maximum(size, 0.7) for M, size in rows)  # or columns would be huge
     w = [0.5 * rng.standard_normal((sizes[1], sizes[0])) / np.sqrt(sizes[0])]
     for M in B:  # a row of M is b_j
         own, room = np.sum(M**2, axis=1), rng.standard_normal(M.shape)
@@ -1164,7 +1165,7 @@ def loss_falls(
 
 def losses_along(share, seed=0, loss="squared"):
     task, rule, w = neuron_aligned(seed, (4, 16, 1), share, "relu", loss)
-    sol = ff.integrate(rule, task, w, np.linspace(0, 4, 81), solver="rk45", step=2e-3)
+    sol = ff.integrate(rule, task, w, np.linspace(0, 3, 61), solver="rk45", step=4e-3)
     return sol.ts, np.array([ff.loss(task, sol.at(k)) for k in range(len(sol))])
 
 
@@ -1772,7 +1773,7 @@ WIDTHS = ((4, 5, 5, 4), (4, 6, 5, 3), (3, 6, 6, 5, 3))
 
 @cache
 def deep_end(kind, sizes, scale, seed):
-    sol = deep_run(kind, sizes, scale, seed, times=2)
+    sol = deep_run(kind, sizes, scale, seed, T=3000.0, times=2)
     product = sol.w[0][-1]
     for W in sol.w[1:]:
         product = W[-1] @ product
@@ -1789,7 +1790,7 @@ def deep_convergence(check, kinds=(ff.FA, ff.DFA), widths=WIDTHS, scales=(0.0, 0
             for seed in range(seeds)
         ]
         value = np.max(ends) if not check.control else np.min(ends)
-        on = f"{kind.__name__}, {len(ends)} flows, t = 300, from zero and Gaussian weights"
+        on = f"{kind.__name__}, {len(ends)} flows, t = 3000, from zero and Gaussian weights"
         check.at_most("|E| at the end", value, 1e-4, fall=1e-2, on=on)
 
 
