@@ -302,7 +302,7 @@ FAULTS = (
         "eta * carried",
         ((SXL, "exact_reduction"), (SXL, "published")),
     ),
-    Fault("wide/limit.py:alignment_law", "s**3 / 3", "s**3", ((SXL, "sharp_alignment"),)),
+    Fault("wide/limit.py:alignment_law", "s**3 / 3", "s**3", ((SXL, "schedules"),)),
     Fault(
         "wide/limit.py:alignment_law",
         "lam / (1 + lam + sigma**2)",

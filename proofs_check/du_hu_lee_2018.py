@@ -20,7 +20,7 @@ def problem(seed, phi):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((SIZES[0], 12)) / np.sqrt(12)
     task = ff.Task(X, rng.standard_normal((SIZES[-1], 12)), phi, bias=True)
-    return task, ff.init(SIZES, seed=seed, bias=True)
+    return task, ff.init(SIZES, seed=seed + 1000, bias=True)
 
 
 def path(law, kind, phi, seed=0):

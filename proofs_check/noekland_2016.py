@@ -26,7 +26,7 @@ def velocity_gaps(sizes):
             task = ff.Task(
                 rng.standard_normal((sizes[0], 8)), rng.standard_normal((sizes[-1], 8)), phi
             )
-            w = ff.init(sizes, seed=seed)
+            w = ff.init(sizes, seed=seed + 1000)
             B = ff.DFA.random(sizes, seed=seed).B
             pairs = list(zip(ff.DFA(B)(task, w), ff.FA(B)(task, w), strict=True))
             largest = max(np.max(np.abs(V)) for V, _ in pairs)
@@ -126,8 +126,9 @@ def claim_lemma(check):
     Constant directions are what real trajectories do not have: a local statement.
 
     Assumes: constant directions d₁, d₂ for one data point; W(0) = 0.
-    Source: a lemma of Nøkland (2016), recalled; this exact form is derived in this project.
-    Class: recalled
+    Source: after a lemma of Nøkland (2016), which was not read; this form is derived in this
+    project.
+    Class: derived
     """
     lemma(check)
     fig, ax = panels()

@@ -33,7 +33,8 @@ def problem(seed, sizes=SIZES, phi="relu", loss="squared", bias=True, samples=12
         "cross_entropy": np.eye(sizes[-1])[:, labels % sizes[-1]],
     }.get(loss, np.sign(rng.standard_normal((sizes[-1], samples))))
     w = [
-        W + bias * 0.3 * rng.standard_normal(W.shape) for W in ff.init(sizes, seed=seed, bias=bias)
+        W + bias * 0.3 * rng.standard_normal(W.shape)
+        for W in ff.init(sizes, seed=seed + 1000, bias=bias)
     ]
     return ff.Task(X, Y, phi, loss, bias), tuple(w)
 
@@ -265,7 +266,7 @@ def control_theorem_1_weight_decay(check):
 def scheme(seed, sizes, phi, loss, lower=0.9, upper=1.0):
     """A flow from W_{i+1}(0) = B_{i+1}ᵀ with |W_i(0)| = `lower` |W_{i+1}(0)|, in that order."""
     task, _ = problem(seed, sizes, phi, loss, bias=False)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 5])
     B, w, size = ff.FA.random(sizes, seed=seed).B, [], None
     shapes = [M.T.shape for M in B]
     raw = [M.T if upper == 1 else rng.standard_normal(s) for M, s in zip(B, shapes, strict=True)]
@@ -764,7 +765,8 @@ def claim_matched_decay(check):
     The law is quadratic in $W_i$ and linear in $W_{i+1}$, so equal decay does not do.  Proved for
     every size of two layers with biases, and seen along a flow.
 
-    Assumes: decay 2λ above λ, biases included.
+    Assumes: decay 2λ above λ, biases included; linear layers, or piecewise linear for the neurons'
+    laws.
     Source: derived in this project.
     Class: derived
     """
@@ -811,7 +813,7 @@ def equal_decay(check, own=1):
 def claim_equal_decay(check):
     r"""With the same decay $\lambda$ in all layers a neuron's law does not decay exponentially.
 
-    $$ \dot q_j = -\lambda q_j - \tfrac{\lambda}{2}\|W_i[j,:]\|^2 $$
+    $$ \dot q_j = -\lambda q_j - \tfrac{\lambda}{2}\left(\|W_i[j,:]\|^2 + b_{ij}^2\right) $$
 
     Unlike the balance of gradient descent, which decays as $e^{-2\lambda t}$.  Proved for every
     size of two layers with biases.
@@ -846,7 +848,7 @@ def at_rest(seed, phi, decay, ratio=1):
     rng = np.random.default_rng(seed)
     task = ff.Task(rng.standard_normal((4, 12)), rng.standard_normal((3, 12)), phi)
     rule = ff.FA(ff.FA.random((4, 5, 3), seed=seed).B, decay=(decay, decay / ratio))
-    w0 = ff.init((4, 5, 3), seed=seed)
+    w0 = ff.init((4, 5, 3), seed=seed + 1000)
     sol = ff.integrate(rule, task, w0, [0, 400, 800], solver="radau", rtol=1e-9, atol=1e-12)
     W1, W2 = sol.at(-1)
     carried = rule.B[0] @ W2
@@ -859,7 +861,7 @@ def at_rest(seed, phi, decay, ratio=1):
 def decay_aligns(check, decay=0.1):
     seeds = check.tier(quick=4, full=12)
     runs = [at_rest(s, "linear", decay, ratio) for s in range(seeds) for ratio in (1, 2)]
-    on = f"4-5-3, decay 0.1, seeds 0-{seeds - 1}, two ratios each, t = 800"
+    on = f"4-5-3, decay {decay:g}, seeds 0-{seeds - 1}, two ratios each, t = 800"
     gaps = [gap for gap, *_ in runs]
     value = np.max(gaps) if decay else np.min(gaps)
     check.at_most("|B₂W₂ - (λ₁/λ₂) W₁W₁ᵀ| at rest", value, 1e-7, fall=0.1, on=on)
@@ -873,7 +875,7 @@ def claim_decay_aligns(check):
 
     $$ B_{i+1}W_{i+1} = \frac{\lambda_i}{\lambda_{i+1}} W_iW_i^\top \ge 0 $$
 
-    for linear layers; for ReLU its diagonal.  At rest the rate of the law is zero.  Measured at the
+    for linear layers.  At rest the rate of the law is zero.  Measured at the
     ends of flows that have come to rest away from zero weights.
 
     Assumes: weight decay in both layers; a point of rest.
@@ -1068,7 +1070,7 @@ def neuron_aligned(seed, sizes, share, phi="relu", loss="squared"):
     Across b_j the columns are random, of the size of the row below, wherever there is room.
     """
     task, _ = problem(seed, sizes, phi, loss, bias=False)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 5])
     rows = [(M, np.linalg.norm(M, axis=1)[:, None]) for M in ff.FA.random(sizes, seed=seed).B]
     B = tuple(M / size * np.maximum(size, 0.7) for M, size in rows)  # or columns would be huge
     w = [0.5 * rng.standard_normal((sizes[1], sizes[0])) / np.sqrt(sizes[0])]
@@ -1109,8 +1111,8 @@ def claim_alignment_guarantee(check):
     $$ \langle b_j, W_{i+1}[:,j]\rangle(t) = \tfrac12\|w_j(t)\|^2 - q_j(0)
        \ge \tfrac12\|w_j(t)\|^2 $$
 
-    With ordinary random weights $q_j(0) > 0$, and the guarantee begins only once the incoming norm
-    has grown.
+    With ordinary random weights $q_j(0) > 0$ for most neurons, and the guarantee begins only once
+    the incoming norm has grown.
 
     Assumes: piecewise linear activation; q_j(0) ≤ 0.
     Source: that a sufficient condition exists is asserted in Robertson & Koyejo (2023), abstract;
@@ -1232,7 +1234,7 @@ SCALAR_CASE = {"y": (1.5,), "B": (1,), "W2": (0.1,)}
 def loss_may_rise(check, case):
     _, losses, inner, law, _ = one_unit(**case)
     on = "a 1-1-n linear network, q(0) = -0.095, t ≤ 12"
-    check.at_least("largest loss / its start", losses.max() / losses[0], 1.5, fall=1.0, on=on)
+    check.at_least("largest loss / its start", losses.max() / losses[0], 2.0, fall=1.0, on=on)
     if len(case["y"]) > 1:
         check.at_most("the law at the start", law, 0.0, fall=0.1, on=on)
         check.at_least(
@@ -1296,7 +1298,7 @@ def claim_output_alignment(check):
     r"""Alignment in the hidden layer, $\operatorname{sym}(BW_2) \ge 0$, gives none at the output.
 
     $\operatorname{sym}(W_2B)$ has a negative eigenvalue in about half of all small flows from zero
-    weights, so FA's velocity need not be a descent direction.  What does hold is
+    weights.  What does hold is
     $(Be)^\top(BW_2)(Be) \ge 0$.  With orthonormal $B$ the two have the same eigenvalues.
 
     Assumes: several outputs; zero weights at the start, white inputs.
@@ -1327,30 +1329,28 @@ def control_output_alignment_orthonormal(check):
 # Dominance
 
 
-def dominated(check, share=1.1):
-    """The exponent -d log L/dt against twice the least eigenvalue of the kernel that q promises."""
-    slacks = []
+def dominated(check, share=1.1, out=1):
+    """The exponent -d log L/dt less twice the least eigenvalue of the kernel that q promises."""
+    slacks, leasts = [], []
     for seed in range(200):
-        task, rule, w = neuron_aligned(seed, (14, 16, 1), share, "relu")
+        task, rule, w = neuron_aligned(seed, (14, 40, out), share, "relu")
         heights, _, _ = forward(task, w)
         masks = (heights[0] > 0).astype(float)
         q = laws.neuron_feedback_balance(rule, w)
         gram = task.X.T @ task.X
-        kernel = sum(abs(a) * np.outer(m, m) * gram for a, m in zip(q, masks, strict=True))
-        least = np.linalg.eigvalsh(kernel)[0]
-        slacks.append(-loss_rate(rule, task, w) / ff.loss(task, w) - 2 * least)
-    check.at_least(
-        "least -d log L/dt - 2λ_min(Σ_j |q_j| D_jXᵀXD_j)",
-        np.min(slacks),
-        0.0,
-        fall=-0.05,
-        on="200 states of a 14-16-1 ReLU network, 12 samples, squared loss, seeds 0-199",
-    )
-    return slacks
+        kernel = sum(-a * np.outer(m, m) * gram for a, m in zip(q, masks, strict=True))
+        leasts.append(np.linalg.eigvalsh(kernel)[0])
+        slacks.append(-loss_rate(rule, task, w) / ff.loss(task, w) - 2 * leasts[-1])
+    on = f"200 states of a 14-40-{out} ReLU network, 12 samples, squared loss, seeds 0-199"
+    if share > 0:
+        check.at_least("least -d log L/dt - 2κ", np.min(slacks), 0.0, fall=-0.05, on=on)
+    if out == 1:
+        check.at_least("least κ", np.min(leasts), 1e-5, fall=0.0, on=on)
+    return np.array(slacks), np.array(leasts)
 
 
 def claim_dominance(check):
-    r"""Where the aligned kernel dominates, the squared loss falls exponentially.
+    r"""Where the aligned kernel dominates, the squared loss falls at least at its rate.
 
     $$ \dot L \le -2\kappa L,\qquad
        \kappa = \lambda_{\min}\Big(\sum_j (-q_j)\,D_jX^\top XD_j\Big) $$
@@ -1364,15 +1364,22 @@ def claim_dominance(check):
     (2023), version 2, abstract; its definition was not read, this form is derived in this project.
     Class: derived
     """
-    slacks = dominated(check)
+    slacks, leasts = dominated(check)
     fig, ax = panels()
-    ax.plot(np.sort(slacks), "C0.", label="aligned states")
-    ax.plot(np.sort(dominated(type(check)(), -3.3)), "C3.", label="control: anti-aligned")
-    ax.axhline(0, color="k", ls="--", lw=1, label="bound")
-    ax.set(xlabel="states, in order", ylabel="−d log L/dt − 2κ (learning rate)")
-    ax.set_yscale("symlog", linthresh=1.0)
+    ax.loglog(2 * leasts, slacks + 2 * leasts, "C0.", label="aligned states, one output")
+    many, kappas = dominated(type(check)(), out=3)
+    seen = many + 2 * kappas
+    ax.loglog(2 * kappas, np.maximum(seen, 1e-3), "C3.", label="control: three outputs")
+    reach = np.array([1e-3, 1e1])
+    ax.loglog(reach, reach, "k--", lw=1, label="bound")
+    ax.set(xlabel="2κ (learning rate)", ylabel="−d log L/dt (learning rate; below 0 at the floor)")
     ax.legend(fontsize=8)
-    check.figure(fig, "How far the loss falls faster than promised.")
+    check.figure(fig, "The rate at which the loss falls, against the promised one.")
+
+
+def control_dominance_three_outputs(check):
+    """Three outputs, every neuron aligned."""
+    dominated(check, out=3)
 
 
 def control_dominance_anti_aligned(check):
@@ -1469,7 +1476,7 @@ def any_rule(check, outside=False):
             sizes = (10, 6, 5, 3)
             task = ff.Task(rng.standard_normal((10, 4)), rng.standard_normal((3, 4)))
             rule = kind.random(sizes, scale=0.7, seed=seed)
-            w = list(ff.init(sizes, scale=0.7, seed=seed))
+            w = list(ff.init(sizes, scale=0.7, seed=seed + 1000))
             span = task.X @ np.linalg.pinv(task.X)
             w[0] = w[0] if outside else w[0] @ span
             ends = [0, 1000, 2000]
@@ -1506,7 +1513,10 @@ def claim_minimum_norm_any_rule(check):
             rng = np.random.default_rng(0)
             sizes = (10, 6, 5, 3)
             task = ff.Task(rng.standard_normal((10, 4)), rng.standard_normal((3, 4)))
-            rule, w = kind.random(sizes, scale=0.7, seed=0), list(ff.init(sizes, scale=0.7, seed=0))
+            rule, w = (
+                kind.random(sizes, scale=0.7, seed=0),
+                list(ff.init(sizes, scale=0.7, seed=1000)),
+            )
             w[0] = w[0] if outside else w[0] @ task.X @ np.linalg.pinv(task.X)
             ts = np.concatenate([[0], np.geomspace(0.1, 1000, 25)])
             sol = ff.integrate(rule, task, tuple(w), ts, solver="radau", rtol=1e-8, atol=1e-11)
@@ -1576,7 +1586,7 @@ def claim_outside_the_span(check):
 
 
 def control_outside_the_span_two_hidden_units(check):
-    """Two hidden units for three outputs: B has no full column rank and the loss stays."""
+    """Two hidden units for three outputs, which no rule can fit: the loss stays."""
     outside_part(check, hidden=2)
 
 
@@ -1601,7 +1611,7 @@ def exponential(check, sign=1):
         np.max(np.log(losses / losses[0])[1:] + 2 * r * sol.ts[1:]) for sol, losses, _, r, _ in runs
     ]
     check.at_most("largest log(loss / bound), worst of 10", np.max(slack), 0.0, fall=0.1, on=on)
-    early = [np.max(relative[:10] / (2 * r) + 1) for _, _, relative, r, _ in runs]
+    early = [np.max(relative / (2 * r) + 1) for _, _, relative, r, _ in runs]
     check.at_most("largest d log(loss)/dt / 2r + 1", np.max(early), 0.0, fall=0.1, on=on)
     least = np.min([np.min(inner) - 1 for *_, inner in runs])
     check.at_least("least alignment ⟨W₂, B₂⟩ / a, less 1", least, -1e-9, fall=-0.5, on=on)
@@ -1645,6 +1655,11 @@ def control_exponential_anti_aligned(check):
 @cache
 def optimum_run(seed, blind, out=3):
     task, rule, w0 = two_layer(seed, out=out, scale=0.0, blind=blind)
+    rng = np.random.default_rng([seed, 6])
+    span = task.X @ np.linalg.pinv(task.X)
+    scale = 0.0 if blind else (0.0, 0.3, 1.0)[seed % 3]
+    w0 = tuple(scale * rng.standard_normal(W.shape) for W in w0)
+    w0 = (w0[0] @ span, w0[1])  # the optimum reached is then the one of least norm
     ts = np.concatenate([[0], np.geomspace(0.01, 25, 50)])
     sol = ff.integrate(rule, task, w0, ts, rtol=1e-8, atol=1e-12)
     least = task.Y @ np.linalg.pinv(task.X)
@@ -1656,7 +1671,7 @@ def global_optimum(check, blind=False):
     runs = [optimum_run(seed, blind) for seed in range(10)]
     ends = [losses[-1] for _, _, losses in runs]
     value = np.max(ends) if not blind else np.min(ends)
-    on = "10 problems, 3 outputs, 10 inputs, 4 samples, seeds 0-9, t = 25"
+    on = "10 problems, 3 outputs, 4 samples, Gaussian starts of scale 0, 0.3, 1, t = 25"
     check.at_most("squared loss at the end", value, 1e-14, fall=1e-2, on=on)
     return runs
 
@@ -1709,7 +1724,7 @@ def deep_lyapunov(check, kinds=(ff.FA, ff.DFA)):
             target, X = rng.standard_normal((3, 4)), rng.standard_normal((4, 9))
             task = ff.Task(X, target @ X)
             rule = kind((ff.DFA if kind is ff.DFA else ff.FA).random(sizes, seed=seed).B)
-            w, given = ff.init(sizes, seed=seed), {"target": target, "covariance": X @ X.T}
+            w, given = ff.init(sizes, seed=seed + 1000), {"target": target, "covariance": X @ X.T}
             law = partial(laws.lyapunov, target=target)
             rate = ff.over_a_step(law, rule, task, w).coefficients[1]
             gaps.append(abs(rate / laws.lyapunov_rate(rule, w, **given) - 1))
@@ -1724,7 +1739,7 @@ def deep_run(kind, sizes, scale, seed, T=300.0, times=60):
     target = rng.standard_normal((sizes[-1], sizes[0]))
     task = ff.Task.factorisation(target / np.linalg.norm(target, 2))
     rule = kind((ff.DFA if kind is ff.DFA else ff.FA).random(sizes, seed=seed).B)
-    w = tuple(scale * W for W in ff.init(sizes, seed=seed))
+    w = tuple(scale * W for W in ff.init(sizes, seed=seed + 1000))
     ts = np.concatenate([[0], np.geomspace(1e-2, T, times)])
     return ff.integrate(rule, task, w, ts, solver="radau", rtol=1e-8, atol=1e-11)
 
@@ -1766,6 +1781,15 @@ def claim_deep_lyapunov(check):
 def control_deep_lyapunov_gradient_descent(check):
     """The error returns through the transposed weights."""
     deep_lyapunov(check, kinds=(GradientInstead,))
+
+
+class Blind(ff.FA):
+    """Feedback alignment that hears nothing of the last output."""
+
+    def carry(self, w, k, above, output):
+        carried = super().carry(w, k, above, output)
+        blind = self.B[k][:, -1:] @ above[-1:]
+        return carried - blind if k == len(w) - 2 else carried
 
 
 WIDTHS = ((4, 5, 5, 4), (4, 6, 5, 3), (3, 6, 6, 5, 3))
@@ -1811,7 +1835,7 @@ def claim_deep_convergence(check):
     cases = (
         (ff.FA, WIDTHS[0], "C0", "FA, 4-5-5-4, zero start"),
         (ff.DFA, WIDTHS[0], "C1", "DFA, 4-5-5-4, zero start"),
-        (ff.FA, (4, 6, 2, 3), "C3", "control: FA, 4-6-2-3"),
+        (Blind, WIDTHS[0], "C3", "control: FA deaf to one output"),
     )
     for kind, sizes, color, label in cases:
         for seed in range(2):
@@ -1825,9 +1849,9 @@ def claim_deep_convergence(check):
     check.figure(fig, "The residual along flows of three-layer linear networks.")
 
 
-def control_deep_convergence_bottleneck(check):
-    """Two units before three outputs."""
-    deep_convergence(check, kinds=(ff.FA,), widths=((4, 6, 2, 3),))
+def control_deep_convergence_blind_feedback(check):
+    """The last feedback carries nothing from one of the outputs, from zero weights."""
+    deep_convergence(check, kinds=(Blind,), scales=(0.0,))
 
 
 def control_deep_convergence_gradient_descent_from_zero(check):

@@ -390,9 +390,9 @@ def control_neuron_law_penalty_on_both_layers(check):
 # The kernels at the start
 
 
-def start_kernels(phi, p, seeds, correlation=0, common=False):
+def start_kernels(phi, p, seeds, correlation=0, common=False, kind="isometric"):
     """|G - its limit| and |H| at the start, (seeds, 2), in the operator norm."""
-    X, y = task_data(4, 4)
+    X, y = task_data(4, 4, kind=kind)
     limit, norms = wide.limit_kernel(X, phi), []
     for seed in range(seeds):
         rule, task, w = wide.drawn(X, y, p, phi, correlation=correlation, seed=seed)
@@ -418,6 +418,19 @@ def kernels_at_start(check, parts=(0, 1), phis=("linear", "relu", "tanh", "erf")
                 fall=0.3,
                 on=f"widths {widths[0]} to {widths[-1]:,}, seeds 0-{seeds - 1}, n = d = 4",
             )
+    if broken or 0 not in parts:
+        return
+    for phi in ("relu", "erf"):  # samples that are not orthogonal
+        norms = np.array([start_kernels(phi, p, seeds, kind="gaussian")[:, 0] for p in widths])
+        check.scaling(
+            f"{phi}: power of p in |G(0) - its limit|",
+            widths,
+            norms.T,
+            ROOT,
+            within=0.1,
+            fall=0.3,
+            on=f"Gaussian samples, widths as above, seeds 0-{seeds - 1}, n = d = 4",
+        )
 
 
 def claim_kernels_at_start(check):
