@@ -149,7 +149,7 @@ def claim_sgd_alignment(check):
 
     Assumes: nothing; an observation.
     Source: that forward weights align with the feedback is in Lillicrap et al. (2016).
-    Class: recalled
+    Class: derived
     """
     curves = sgd_alignment(check)
     fig, ax = panels()
@@ -283,7 +283,7 @@ def claim_flow_alignment(check):
 
     Assumes: nothing; an observation.
     Source: that forward weights align with the feedback is in Lillicrap et al. (2016).
-    Class: recalled
+    Class: derived
     """
     fig, ax = panels()
     for k, (phi, ts, degrees) in enumerate(flow_alignment(check)):

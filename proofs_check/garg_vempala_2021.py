@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 from scipy.integrate import simpson
 from scipy.linalg import eig, eigh_tridiagonal
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, minimize_scalar
 from scipy.special import erfcx
 from scipy.stats import norm
 
@@ -510,6 +510,67 @@ def control_lyapunov_gradient_descent(check):
     lyapunov(check, GradientInstead)
 
 
+def bounded_path(seed, scale, kind=ff.FA, feedback=1.0):
+    """Φ over its lower bound Φ_*, and t min|CE|² over Φ(0) - Φ_*, along a flow."""
+    task, rule, rng = problem(5, 4, 2, 3, seed, kind)
+    rule = kind((feedback * rule.B[0],))
+    C, r = rule.B[0], len(rule.B[0])
+    w0 = start(rng, rule, 4, scale)
+    sol = ff.integrate(rule, task, w0, np.linspace(0, 40, 81))
+    trace, size = np.trace(laws.feedback_balance(rule, w0)), np.linalg.norm(C @ task.Y)
+    below = lambda a: a**2 / 2 - size * np.sqrt(max(trace + 2 * np.sqrt(r) * a, 0.0))
+    edge = max(0.0, -trace / (2 * np.sqrt(r)))
+    far = edge + 10 + 4 * (size * r**0.25) ** (2 / 3) + abs(trace)
+    least = minimize_scalar(below, bounds=(edge, far), method="bounded", options={"xatol": 1e-10})
+    phi = sol.measure(laws.lyapunov, target=task.Y)
+    told = np.sum((C @ (task.Y - sol.w[1] @ sol.w[0])) ** 2, axis=(1, 2))
+    reach = np.minimum.accumulate(told) * sol.ts / (phi[0] - least.fun)
+    return sol.ts, phi / least.fun, reach
+
+
+def lyapunov_bound(check, **broken):
+    runs = [bounded_path(seed, scale, **broken) for seed in range(5) for scale in (0.1, 1.0, 3.0)]
+    on = "15 flows, 5 × 4, rank 2, r = 3, starts of scale 0.1, 1, 3, seeds 0-4, t ≤ 40"
+    most = np.max([np.max(run[1]) for run in runs])
+    check.at_most("largest Φ / Φ_*, both below 0 at their largest", most, 1.0, fall=1.5, on=on)
+    if not broken:
+        reach = np.max([np.max(run[2]) for run in runs])
+        check.at_most("largest t min|CE|² / (Φ(0) - Φ_*)", reach, 1.0, fall=1.5, on=on)
+
+
+def claim_lyapunov_bound(check):
+    r"""$\Phi$ is bounded below along FA, so the projected residual falls at least as $1/\sqrt t$.
+
+    $$ \Phi \ge \Phi_* = \min_{a \ge 0}\ \tfrac12a^2 - \|CY\|\sqrt{\operatorname{tr}Q_0
+       + 2\sqrt r\,a},\qquad \min_{s \le t}|CE(s)|^2 \le \frac{\Phi(0) - \Phi_*}{t} $$
+
+    $\|W\|^2 = \operatorname{tr}Q_0 + 2\operatorname{tr}(CZ) \le \operatorname{tr}Q_0 + 2\sqrt
+    r\,\|CZ\|$ by the law, and $\int|CE|^2$ is the drop of $\Phi$.
+
+    Assumes: white inputs for the rate.
+    Source: derived in this project.
+    Class: derived
+    """
+    lyapunov_bound(check)
+    fig, ax = panels()
+    for seed in range(4):
+        ts, ratio, _ = bounded_path(seed, 1.0)
+        ax.plot(ts, ratio, "C0", lw=1, label=None if seed else "FA")
+        ts, ratio, _ = bounded_path(seed, 1.0, GradientInstead, 1e-4)
+        label = None if seed else "control: gradient descent, C scaled by 1e-4"
+        ax.plot(ts, ratio, "C3", lw=1, label=label)
+    ax.axhline(1, color="k", ls="--", lw=1, label="bound")
+    ax.set(xlabel=TIME, ylabel="Φ / Φ_*")
+    ax.set_yscale("symlog", linthresh=2)
+    ax.legend(fontsize=8)
+    check.figure(fig, "The Lyapunov function over its lower bound (never above 1).")
+
+
+def control_lyapunov_bound_gradient_descent(check):
+    """The error returns through Zᵀ, with C scaled by 1e-4."""
+    lyapunov_bound(check, kind=GradientInstead, feedback=1e-4)
+
+
 # The Lyapunov function under discrete steps
 
 
@@ -964,6 +1025,47 @@ def control_inner_alignment_gradient_descent(check):
     inner_alignment(check, kind=GradientInstead, w0=(ALIGNED,))
 
 
+def asymmetry(seed, colour=False):
+    """|CZ - ½WWᵀ| along a flow from zero weights."""
+    task, rule, rng = problem(6, 5, 4, 4, seed)
+    task = coloured(task, rng)[0] if colour else task
+    sol = ff.integrate(rule, task, start(rng, rule, 5, 0.0), np.linspace(0, 10, 41))
+    W, Z = sol.w
+    gap = rule.B[0] @ Z - W @ W.transpose(0, 2, 1) / 2
+    return sol.ts, np.linalg.norm(gap, axis=(1, 2))
+
+
+def symmetric_alignment(check, colour=False):
+    gaps = [np.max(asymmetry(seed, colour)[1]) for seed in range(6)]
+    value = np.max(gaps) if not colour else np.min(gaps)
+    on = "6 × 5, rank 4, r = 4, from zero weights, t ≤ 10, seeds 0-5"
+    check.at_most("|CZ - ½WWᵀ|", value, 1e-9, fall=1e-3, on=on)
+
+
+def claim_symmetric_alignment(check):
+    r"""From zero weights and with white inputs $CZ = \tfrac12WW^\top$: symmetric at all times.
+
+    Assumes: zero weights at the start; white inputs.
+    Source: derived in this project.
+    Class: derived
+    """
+    symmetric_alignment(check)
+    fig, ax = panels()
+    for colour, color, label in ((False, "C0", "S = I"), (True, "C3", "control: a random S")):
+        for seed in range(3):
+            ts, gap = asymmetry(seed, colour)
+            ax.semilogy(ts, gap + FLOOR, color, lw=1, label=None if seed else label)
+    ax.axhline(1e-9, color="k", ls="--", lw=1, label="bound")
+    ax.set(xlabel=TIME, ylabel="|CZ − ½WWᵀ|", ylim=(1e-17, 1e5))
+    ax.legend(fontsize=8, loc="upper left")
+    check.figure(fig, "The asymmetry of CZ along flows from zero weights.")
+
+
+def control_symmetric_alignment_coloured_inputs(check):
+    """Inputs of a random covariance."""
+    symmetric_alignment(check, colour=True)
+
+
 def cosine_path(Y, C):
     """Cosine of B with Wᵀ and tr(CZ) along the exact flow from zero, and times."""
     ts = np.geomspace(1e-3, 1e3, 200) / np.linalg.norm(C @ Y) ** (2 / 3)
@@ -987,6 +1089,13 @@ def cosine_falls(check, flat_spectrum=False):
     what = "equal singular values of CY" if flat_spectrum else "Y = diag(10, 1)"
     on = f"the exact flow from zero, {what}, 50 Gaussian 2 × 2 C, seeds 0-49, 200 times"
     check.at_least("largest fall of the cosine", falls.max(), 0.3, fall=1e-3, on=on)
+    if not flat_spectrum:
+        gaps = []
+        for seed, (_, cosine, _) in enumerate(runs):
+            C, Y = np.random.default_rng(seed).standard_normal((2, 2)), np.diag([10.0, 1.0])
+            begin = np.sum((C @ Y) ** 2) / np.linalg.norm(C) / np.linalg.norm(Y @ Y.T @ C.T)
+            gaps.append(abs(cosine[0] - begin))
+        check.at_most("|first cosine - |CY|²/(|C||YYᵀCᵀ|)|", np.max(gaps), 1e-5, fall=0.1, on=on)
     check.at_least(
         "share of C whose cosine falls by 0.01", np.mean(falls > 0.01), 0.3, fall=0, on=on
     )
@@ -1180,6 +1289,60 @@ def claim_fa_star_laws(check):
 def control_fa_star_laws_plain_fa(check):
     """Z moves by feedback alignment in place of being fitted."""
     fa_star_laws(check, ff.FA)
+
+
+def trace_gap(seed, orthonormal=True):
+    """Largest |d tr(CZ)/dt - |CE|²| over |CE|², and the least rate, along FA*."""
+    task, rule, rng = problem(8, 7, 3, 4, seed)
+    W0, Z0 = start(rng, rule, 7, 1.0)
+    W0 = np.linalg.qr(W0.T)[0].T if orthonormal else W0
+    star = ff.FAStar(rule.B)
+    sol = ff.integrate(star, task, star.settle(task, (W0, Z0)), np.linspace(0, 3, 31), rtol=1e-12)
+    rates, told = [], []
+    for w in (sol.at(k) for k in range(len(sol))):
+        rates.append(np.trace(star.B[0] @ star(task, w)[1]))
+        told.append(np.sum((star.B[0] @ (task.Y - w[1] @ w[0])) ** 2))
+    rates, told = np.array(rates), np.array(told)
+    return sol.ts, rates, told, np.max(np.abs(rates - told) / told)
+
+
+def fa_star_trace(check, orthonormal=True):
+    gaps = [trace_gap(seed, orthonormal)[-1] for seed in range(5)]
+    value = np.max(gaps) if orthonormal else np.min(gaps)
+    on = "8 × 7, rank 3, r = 4, 31 states each, t ≤ 3, seeds 0-4"
+    check.at_most("|d tr(CZ)/dt - |CE|²| / |CE|²", value, 1e-7, fall=0.1, on=on)
+
+
+def claim_fa_star_trace(check):
+    r"""If the rows of $W(0)$ are orthonormal, $\operatorname{tr}(CZ)$ never falls along FA*.
+
+    $$ \frac{d}{dt}\operatorname{tr}(CZ) = |CE|^2 $$
+
+    In general it is $\operatorname{tr}(CZG)$ that grows so.
+
+    Assumes: W(0)W(0)ᵀ = I; white inputs.
+    Source: derived in this project.
+    Class: derived
+    """
+    fa_star_trace(check)
+    fig, ax = panels()
+    for orthonormal, color, label in (
+        (True, "C0", "orthonormal rows"),
+        (False, "C3", "control: Gaussian W(0)"),
+    ):
+        for seed in range(2):
+            ts, rates, told, _ = trace_gap(seed, orthonormal)
+            ax.plot(ts, rates, color, lw=1.5, label=None if seed else label)
+            ax.plot(ts, told, "k--", lw=1, label=None if seed or not orthonormal else "|CE|²")
+    ax.set(xlabel=TIME, ylabel="rate of tr(CZ)", xlim=(0, 1.5))
+    ax.set_yscale("symlog", linthresh=1)
+    ax.legend(fontsize=8)
+    check.figure(fig, "The rate of tr(CZ) along FA*, two problems each.")
+
+
+def control_fa_star_trace_other_start(check):
+    """Gaussian W(0)."""
+    fa_star_trace(check, orthonormal=False)
 
 
 def decayed(seed, kind=ff.FAStar, rate=0.2):
@@ -1780,12 +1943,33 @@ def every_covariance(check, blind=False):
     check.at_most("|Y - ZW| at the end", value, 1e-6, fall=1e-2, on=on)
 
 
+def seen_part(check, blind=False):
+    """Noisy targets, and fewer samples than inputs: what the samples show is learned."""
+    cases = (("noisy targets", 12, 0.5), ("singular S", 3, 0.0))
+    for name, samples, noise in cases[: 1 if blind else 2]:
+        ends = []
+        for seed in range(4):
+            rng = np.random.default_rng([seed, samples])
+            Y, C = rng.standard_normal((3, 4)), rng.standard_normal((3, 3))
+            X = rng.standard_normal((4, samples)) / np.sqrt(samples)
+            task = ff.Task(X, Y @ X + noise * rng.standard_normal((3, samples)))
+            best = task.Y @ np.linalg.pinv(X) @ X
+            rule = blinded(ff.FA((C,)), task.Y, 0) if blind else ff.FA((C,))
+            w0 = start(rng, rule, 4, 0.3)
+            sol = ff.integrate(rule, task, w0, [0, 1e4], solver="radau", rtol=1e-8, atol=1e-11)
+            ends.append(np.linalg.norm(best - sol.w[1][-1] @ sol.w[0][-1] @ X))
+        value = np.max(ends) if not blind else np.min(ends)
+        on = f"{name}: 3 × 4, r = 3, {samples} samples, seeds 0-3, t = 10⁴"
+        check.at_most("|(regression matrix - ZW)X| at the end", value, 1e-6, fall=1e-2, on=on)
+
+
 def claim_every_covariance(check):
     r"""Two-layer linear networks learn a linear target under FA, for inputs of any covariance.
 
     $E\|y - ZWx\|^2$ with $y = Yx$ is the factorisation problem weighted by $S$.  White inputs are
     needed less than the abstract suggests: the laws $Q$ and $\Phi$ are proved for every $S$, so
-    $CES^{1/2} \to 0$.
+    $CES^{1/2} \to 0$.  With noisy targets $Y$ is their regression matrix, and with a singular $S$
+    what the samples show of it is learned.
 
     Assumes: S positive definite; C injective on col(Y).
     Source: isotropic inputs and a linear target in Garg & Vempala (2021), abstract; every S is
@@ -1795,6 +1979,7 @@ def claim_every_covariance(check):
     check.proved(ff.prove(laws.feedback_balance, ff.FA, loss="squared"))
     check.proved(ff.prove(laws.lyapunov, ff.FA, loss="squared", rate=laws.lyapunov_rate))
     every_covariance(check)
+    seen_part(check)
     fig, ax = panels()
     for blind, color, label in (
         (False, "C0", "C injective"),
@@ -1818,6 +2003,7 @@ def claim_every_covariance(check):
 def control_every_covariance_blind_feedback(check):
     """C u = 0 for the first left singular vector u of Y."""
     every_covariance(check, blind=True)
+    seen_part(check, blind=True)
 
 
 def isotropic_loss(check, case="white"):

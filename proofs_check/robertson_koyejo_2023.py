@@ -1024,7 +1024,8 @@ def dfa_linear(check, sizes=(4, 6, 5, 3)):
 
     if not check.control:
         given = {"letters": {"C": ("h1", "h2")}, "relations": ["C B2 = B1"]}
-        check.proved(ff.prove(law, ff.DFA, depth=3, **given))
+        for depth in (3, 4, 5):
+            check.proved(ff.prove(law, ff.DFA, depth=depth, **given))
     drifts = []
     for seed in range(5):
         task, w = problem(seed, sizes, "linear", bias=False)
@@ -1044,7 +1045,7 @@ def claim_dfa_linear(check):
 
     $$ W_iW_i^\top - \tilde B_{i+1}W_{i+1} - (\tilde B_{i+1}W_{i+1})^\top \ \text{ is kept} $$
 
-    $\tilde B_{i+1}B_{i+1} = B_i$ then carries the same error.  Proved for every size of three
+    $\tilde B_{i+1}B_{i+1} = B_i$ then carries the same error.  Proved for every size of 3 to 5
     layers and every $\tilde B$ with that property; seen along flows.
 
     Assumes: linear layers; B_{i+1} of full column rank (layer i+1 no narrower than the output).
@@ -1466,6 +1467,53 @@ def control_minimum_norm_start_outside_the_span(check):
 def control_minimum_norm_blind_feedback(check):
     """B u = 0 for a left singular vector u of YX⁺, six hidden units, W₁(0) = 0: the loss stays."""
     minimum_norm(check, out=3, scale=0.0, blind=True)
+
+
+def excess(seed, kind):
+    """(|W₁|² + |W₂|²) / 2‖W₂W₁‖_* at the end: 1 for the factors of least norm."""
+    task, rule, w0 = two_layer(seed, out=3, scale=0.0)
+    rng = np.random.default_rng([seed, 7])
+    small = [1e-3 * rng.standard_normal(W.shape) for W in w0]
+    small[0] = small[0] @ task.X @ np.linalg.pinv(task.X)
+    sol = ff.integrate(kind(rule.B), task, tuple(small), [0, 60], rtol=1e-8, atol=1e-11)
+    W1, W2 = sol.at(-1)
+    nuclear = np.sum(np.linalg.svd(W2 @ W1, compute_uv=False))
+    return (np.sum(W1**2) + np.sum(W2**2)) / (2 * nuclear), ff.loss(task, (W1, W2))
+
+
+def factors(check, kind=ff.FA):
+    runs = np.array([excess(seed, kind) for seed in range(8)])
+    on = "8 problems, 3 outputs, 10 inputs, 4 samples, starts of 1e-3, seeds 0-7, t = 60"
+    check.at_least("least (|W₁|² + |W₂|²) / 2‖W₂W₁‖_*", runs[:, 0].min(), 1.05, fall=1.01, on=on)
+    if kind is ff.FA:
+        check.at_most("largest loss at the end", runs[:, 1].max(), 1e-12, fall=1e-2, on=on)
+    return runs[:, 0]
+
+
+def claim_factors_not_minimal(check):
+    r"""FA's map is that of least norm, but its factors are not.
+
+    $$ |W_1|^2 + |W_2|^2 > 2\|W_2W_1\|_* $$
+
+    From small weights gradient descent ends balanced, with factors of least norm; FA does not.
+
+    Assumes: two linear layers, small weights at the start with rows in the span of the samples.
+    Source: derived in this project.
+    Class: derived
+    """
+    seen = factors(check)
+    fig, ax = panels()
+    ax.plot(seen, "C0o", label="FA")
+    ax.plot(factors(type(check)(), GradientInstead), "C3v", label="control: gradient descent")
+    ax.axhline(1, color="k", ls="--", lw=1, label="factors of least norm")
+    ax.set(xlabel="problem (seed)", ylabel="(|W₁|² + |W₂|²) / 2‖W₂W₁‖_*")
+    ax.legend(fontsize=8)
+    check.figure(fig, "The norm of the factors over the least for their product.")
+
+
+def control_factors_not_minimal_gradient_descent(check):
+    """The error returns through W₂ᵀ."""
+    factors(check, GradientInstead)
 
 
 def any_rule(check, outside=False):

@@ -330,10 +330,10 @@ def claim_neuron_law(check):
     $$ \frac{d}{dt}\Bigl(b_r\beta_r - \tfrac12|w_r|^2\Bigr) = -\lambda\,b_r\beta_r $$
 
     Without penalty the overlap $\langle b,\beta\rangle$ grows by exactly half of what $|W|^2$ does.
-    Both rates are $b_r$ times the neuron's share of the error, because $\psi'(z)z = \psi(z)$; a
-    discrete step of size $\eta$ lowers the law by exactly $\tfrac12\eta^2|\dot w_r|^2$.  Proved for
-    every size, every pattern of slopes and any loss, at two penalties and two rates, and by
-    polynomials at given sizes; then measured at states, along flows and in discrete steps.
+    Both rates are $b_r$ times the neuron's share of the error, because $\psi'(z)z = \psi(z)$;
+    without penalty a discrete step of size $\eta$ lowers the law by exactly
+    $\tfrac12\eta^2|\dot w_r|^2$.  Proved for every size, every pattern of slopes and any
+    loss, at two penalties and two rates, and by polynomials at given sizes; then measured at states, along flows and in discrete steps.
 
     Assumes: a linear or piecewise linear activation; the penalty on $\beta$ alone.
     Source: for general layers Lillicrap et al. (2016), supplement, and Robertson & Koyejo (2023);
@@ -624,8 +624,7 @@ def claim_exponential_convergence(check):
     Measured at these widths, at every time saved and at every step.
 
     Assumes: γ > 0, p large, η small, b independent of β(0).
-    Source: Song, Xu & Lafferty (2021), Theorem 3.2, equation (3.1), of which an excerpt was read;
-    its constants are recalled.
+    Source: Song, Xu & Lafferty (2021): their bound on the error, its constants recalled.
     Class: recalled
     """
     curves = exponential_convergence(check)
@@ -727,7 +726,8 @@ def claim_limit_dynamics(check):
     $$ e_{t+1} = e_t - \eta(\bar G + \lambda I)\,e_t - \eta\lambda y + O(p^{-1/2}) $$
 
     $G$ and $H$ of the exact equation of the error stay within $O(p^{-1/2})$ of $\bar G$ and 0,
-    because no neuron moves by more than that.  So the slowest part has the rate $\gamma$ in the
+    because $W$ moves by $O(p^{-1/2})$ a neuron and $\beta$ stays $c_0(t)\beta(0)$ up to as much, of
+    which $b$ is independent.  So the slowest part has the rate $\gamma$ in the
     limit, not the $\gamma/4$ of the bound.  Measured along discrete training, the largest distance
     over all steps; for linear networks with a penalty too.
 
@@ -816,8 +816,7 @@ def claim_weights_move_little(check):
     below the same constant at all widths.
 
     Assumes: λ = 0 and γ > 0.
-    Source: Song, Xu & Lafferty (2021), Theorem 3.2, equation (3.2), of which an excerpt was read;
-    its constants are recalled.
+    Source: Song, Xu & Lafferty (2021): their bound on the weights' movement, recalled.
     Class: recalled
     """
     weights_move_little(check)
@@ -930,7 +929,11 @@ def claim_no_alignment_without_penalty(check):
         label="linear, λ = 1",
     )
     right.legend(fontsize=8)
-    check.figure(fig, "The final cosine of each network, and its root mean square, by width.")
+    check.figure(
+        fig,
+        "The cosine of each network at the end, and its root mean square by width (of relu the"
+        " largest over time).",
+    )
 
 
 def control_no_alignment_without_penalty_penalty(check):
@@ -1786,7 +1789,7 @@ def programmed_steps(check, **broken):
 
 
 def claim_published_experiment(check):
-    r"""The published experiment with linear networks comes out of its settings.
+    r"""The published settings with linear networks give alignment with a penalty and none without.
 
     $n = 50$ samples of $d = 150$ Gaussian inputs, a linear teacher, widths 200 to 12,800, 50
     repetitions, step size $10^{-3}$, $5000\sqrt p/14$ steps and on in thousands until the mean
@@ -1802,7 +1805,7 @@ def claim_published_experiment(check):
     with that 1,000 steps before, for the first time 1,000 steps after the programmed ones.
     Source: the settings are those of the authors' code (Song, Xu & Lafferty 2021); its 10e-4 is
     read as $10^{-3}$.  No figure was read; the numbers are this project's.
-    Class: quoted
+    Class: derived
     """
     widths, seeds = published_tiers(check)
     cosines, steps = table(widths, seeds)
@@ -1920,7 +1923,7 @@ def claim_nonlinear_alignment(check):
 
     Assumes: orthonormal samples, steps of 0.1.
     Source: Song, Xu & Lafferty (2021) show such networks aligning in simulations, recalled.
-    Class: recalled
+    Class: derived
     """
     nonlinear_alignment(check)
     widths = (100, 300, 900)
