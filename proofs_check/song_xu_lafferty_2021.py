@@ -333,7 +333,8 @@ def claim_neuron_law(check):
     Both rates are $b_r$ times the neuron's share of the error, because $\psi'(z)z = \psi(z)$;
     without penalty a discrete step of size $\eta$ lowers the law by exactly
     $\tfrac12\eta^2|\dot w_r|^2$.  Proved for every size, every pattern of slopes and any
-    loss, at two penalties and two rates, and by polynomials at given sizes; then measured at states, along flows and in discrete steps.
+    loss, at two penalties and two rates, and by polynomials at given sizes; then
+    measured at states, along flows and in discrete steps.
 
     Assumes: a linear or piecewise linear activation; the penalty on $\beta$ alone.
     Source: for general layers Lillicrap et al. (2016), supplement, and Robertson & Koyejo (2023);
