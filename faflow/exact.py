@@ -72,9 +72,9 @@ def discrete_fa_from_zero(Y, C, eta, steps):
 
 
 def fa_limit(Y, C, covariance=None):
-    """Y S Rᵀ(R S Rᵀ)⁻¹R with R = CY, (n, m): what W₂W₁ tends to from zero weights.
+    """Y S Rᵀ(R S Rᵀ)⁻¹R, (n, m): what W₂W₁ tends to from zero weights.
 
-    With white inputs, S = I, it is Y projected on the row space of CY.  From any weights if CY
+    The rows of R are a basis of the row space of CY; CY itself is one if of full row rank.  With white inputs, S = I, it is Y projected on the row space of CY.  From any weights if CY
     has full row rank: C then reads a random sketch of Y.  Derived in this project.
     covariance: S, (m, m), positive definite; Y is then the regression matrix of the data.
     """
@@ -93,8 +93,8 @@ def fa_limit(Y, C, covariance=None):
 def fa_limit_weights(Y, C):
     """W₁ = P diag((2d)^⅓) Rᵀ, (r, m), and W₂ = YR diag((2d)^-⅓) Pᵀ, (n, r): the limits from zero.
 
-    If C is injective on the column space of Y, W₂ is a multiple of C⁺ there if and only if all d
-    are the same; Lillicrap et al. (2016) speak of a pseudo-inverse.  Derived in this project.
+    If C has full column rank and Y full row rank, W₂ is a multiple of C⁺ if and only if all d are
+    the same; Lillicrap et al. (2016) speak of a pseudo-inverse.  Derived in this project.
     """
     Y, C = _problem(Y, C)
     P, d, R = _modes(Y, C)

@@ -258,7 +258,7 @@ def cosines(seed, condition, white):
 
 
 def within_ninety(check, white=True, conditions=CONDITIONS):
-    seeds = check.tier(quick=10, full=60)
+    seeds = check.tier(quick=6, full=30)
     runs = [cosines(seed, c, white) for seed in range(seeds) for c in conditions]
     inputs = "white" if white else "other"
     on = f"{inputs} inputs, 3-4-3, from zero, cond(B) = {conditions}, seeds 0-{seeds - 1}"
