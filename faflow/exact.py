@@ -74,8 +74,9 @@ def discrete_fa_from_zero(Y, C, eta, steps):
 def fa_limit(Y, C, covariance=None):
     """Y S Rᵀ(R S Rᵀ)⁻¹R, (n, m): what W₂W₁ tends to from zero weights.
 
-    The rows of R are a basis of the row space of CY; CY itself is one if of full row rank.  With white inputs, S = I, it is Y projected on the row space of CY.  From any weights if CY
-    has full row rank: C then reads a random sketch of Y.  Derived in this project.
+    The rows of R are a basis of the row space of CY; CY itself is one if of full row rank.  With
+    white inputs, S = I, it is Y projected on that space.  From any weights if CY has full row
+    rank: C then reads a random sketch of Y.  Derived in this project.
     covariance: S, (m, m), positive definite; Y is then the regression matrix of the data.
     """
     Y, C = _problem(Y, C)
