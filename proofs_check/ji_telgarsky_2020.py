@@ -703,7 +703,8 @@ def claim_kkt_points(check):
     $\lambda_i |\nabla\alpha| / |w| \le c\,e^{-(p_i - p_{\min})}$ and $x e^{-x} \le 1/e$.
     Stationarity falls as $(\log t)^{-1/L}$, complementarity as $1/\log t$.
 
-    Assumes: homogeneous network with locally Lipschitz gradients, alpha > 0, gradient flow.
+    Assumes: homogeneous network with locally Lipschitz gradients and one output, alpha > 0,
+    exponential or logistic loss, gradient flow.
     Source: Lyu & Li (2020), read; bound and powers are derived in this project.
     Class: derived
     """
