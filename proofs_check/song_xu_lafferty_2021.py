@@ -418,7 +418,7 @@ def kernels_at_start(check, parts=(0, 1), phis=("linear", "relu", "tanh", "erf")
                 ROOT,
                 within=0.1,
                 fall=0.3,
-                on=f"widths {widths[0]} to {widths[-1]:,}, seeds 0-{seeds - 1}, n = d = 4, orthonormal",
+                on=f"widths {widths[0]} to {widths[-1]:,}, seeds 0-{seeds - 1}, orthonormal, n = 4",
             )
     if broken or 0 not in parts:
         return
@@ -625,8 +625,8 @@ def claim_exponential_convergence(check):
     near zero.  The factor 4 is slack; the claim on the limit dynamics says what the rates tend to.
     Measured at these widths, at every time saved and at every step.
 
-    Assumes: γ > 0, p large, η small, b independent of β(0), inputs and targets of order one; bounded
-    first two derivatives of the activation, which relu, measured too, does not have.
+    Assumes: γ > 0, p large, η small, b independent of β(0), inputs and targets of order one;
+    an activation with bounded first two derivatives, which relu, measured too, has not.
     Source: Song, Xu & Lafferty (2021): their bound on the error, its constants recalled.
     Class: recalled
     """
@@ -1304,8 +1304,8 @@ def claim_error_recursion(check):
     $\gamma/4$.  So a penalty that is switched off, or has a finite integral, lets the error go to
     zero.  Measured at every step, and as the exact rate at the same states, at one width.
 
-    Assumes: γ > 0, p large, η small, b independent of β(0), inputs and targets of order one; bounded
-    first two derivatives of the activation, which relu, measured too, does not have.
+    Assumes: γ > 0, p large, η small, b independent of β(0), inputs and targets of order one;
+    an activation with bounded first two derivatives, which relu, measured too, has not.
     Source: the recursion is that of Song, Xu & Lafferty (2021), recalled.
     Class: recalled
     """
