@@ -177,6 +177,13 @@ def direction_alignment(rule, w, *, task):
     return _cosine(flat(moved), flat(descent))
 
 
+def loss_rate(rule, w, *, task):
+    """The rate of the task's loss along the rule: -⟨velocity, minus the loss's gradient⟩."""
+    weights = rule.weights(w)
+    pairs = zip(GD().velocity(task, weights), rule(task, w)[: len(weights)], strict=True)
+    return -sum(np.sum(descent * moved) for descent, moved in pairs)
+
+
 def principal_angles(first, second):
     """Cosines of the principal angles between the row spaces of two matrices, largest first.
 

@@ -1152,12 +1152,9 @@ def loss_rates(seed, case):
         rule = ff.FAStar((C,))
         w0 = rule.settle(task, w0)
     sol = ff.integrate(rule, task, w0, np.linspace(0, T, 101), rtol=1e-9, atol=1e-11)
-    losses, rates = [], []
-    for w in (sol.at(j) for j in range(len(sol))):
-        pairs = zip(ff.GD()(task, w), rule(task, w), strict=True)
-        losses.append(ff.loss(task, w))
-        rates.append(-sum(np.sum(g * v) for g, v in pairs) / max(losses[-1], 1e-12))
-    return sol.ts, np.array(losses), np.array(rates)
+    losses = np.array([ff.loss(task, sol.at(k)) for k in range(len(sol))])
+    rates = sol.measure(laws.loss_rate, task=task) / np.maximum(losses, 1e-12)
+    return sol.ts, losses, rates
 
 
 def loss_rises(check, cases):

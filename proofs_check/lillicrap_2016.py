@@ -252,8 +252,7 @@ def cosines(seed, condition, white):
         each.append(
             np.sum(fed * back, 0) / np.linalg.norm(fed, axis=0) / np.linalg.norm(back, axis=0)
         )
-        pairs = zip(ff.GD()(task, (A, W)), rule(task, (A, W)), strict=True)
-        rates.append(-sum(np.sum(g * v) for g, v in pairs) / ff.loss(task, (A, W)))
+        rates.append(laws.loss_rate(rule, (A, W), task=task) / ff.loss(task, (A, W)))
     return sol.ts[1 : len(both) + 1], np.array(both), np.array(each), np.array(rates)
 
 

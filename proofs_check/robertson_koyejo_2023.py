@@ -45,12 +45,6 @@ def pointwise_rate(law, rule, task, w, **arguments):
     return np.max(np.abs(rate)) / np.sqrt(sum(np.sum(V**2) for V in rule(task, w)))
 
 
-def loss_rate(rule, task, w):
-    """d loss/dt: minus the inner product of the velocity with gradient descent's."""
-    pairs = zip(ff.GD().velocity(task, w), rule(task, w), strict=True)
-    return -sum(np.sum(g * v) for g, v in pairs)
-
-
 def drift_figure(check, claimed, broken, bound, caption, ylabel="|law − its start|"):
     """Drifts against time, of the claim in C0 and C1, of a control in C3, with the bound."""
     fig, ax = panels()
@@ -1341,7 +1335,7 @@ def dominated(check, share=1.1, out=1):
         gram = task.X.T @ task.X
         kernel = sum(-a * np.outer(m, m) * gram for a, m in zip(q, masks, strict=True))
         leasts.append(np.linalg.eigvalsh(kernel)[0])
-        slacks.append(-loss_rate(rule, task, w) / ff.loss(task, w) - 2 * leasts[-1])
+        slacks.append(-laws.loss_rate(rule, w, task=task) / ff.loss(task, w) - 2 * leasts[-1])
     on = f"200 states of a 14-40-{out} ReLU network, 12 samples, squared loss, seeds 0-199"
     if share > 0:
         check.at_least("least -d log L/dt - 2κ", np.min(slacks), 0.0, fall=-0.05, on=on)
@@ -1647,7 +1641,7 @@ def exponential_run(seed, sign):
     rate = aligned * np.linalg.eigvalsh(task.X.T @ task.X)[0]
     sol = ff.integrate(rule, task, w0, np.linspace(0, 3 / rate, 61))
     losses = np.array([ff.loss(task, sol.at(k)) for k in range(len(sol))])
-    rates = np.array([loss_rate(rule, task, sol.at(k)) for k in range(len(sol))])
+    rates = sol.measure(laws.loss_rate, task=task)
     inner = np.array([np.sum(rule.B[0].T * W2) for W2 in sol.w[1]])
     return sol, losses, rates / losses, rate, inner / aligned
 
@@ -1917,7 +1911,7 @@ def deep_rates(seed, sizes):
         series = ff.over_a_step(law, sol.rule, sol.task, sol.at(k)).coefficients
         told.append(series[1] / max(series[0], 1e-12))
         loss = ff.loss(sol.task, sol.at(k))
-        true.append(loss_rate(sol.rule, sol.task, sol.at(k)) / max(loss, 1e-12))
+        true.append(laws.loss_rate(sol.rule, sol.at(k), task=sol.task) / max(loss, 1e-12))
     return sol.ts[1:], np.max(told), np.max(true), np.array(told)
 
 

@@ -180,6 +180,18 @@ def test_the_projected_loss_and_its_rate_are_their_formulas(sizes):
     assert found == laws.projected_loss_rate(rule, w, **given)
 
 
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.KolenPollack])
+def test_the_rate_of_the_loss_is_that_of_a_small_step(kind):
+    rule, given, w = problem(kind)
+    v, h = rule(given, w), 1e-5
+    ahead, behind = (
+        ff.loss(given, rule.weights(tuple(W + s * V for W, V in zip(w, v, strict=True))))
+        for s in (h, -h)
+    )
+    seen = laws.loss_rate(rule, w, task=given)
+    assert seen == pytest.approx((ahead - behind) / (2 * h), rel=1e-7)  # h² and rounding
+
+
 def test_what_carries_the_error_to_the_first_layer():
     fa, dfa = ff.FA.random(SIZES), ff.DFA.random(SIZES)
     np.testing.assert_allclose(laws.end_to_end_feedback(fa, 3), fa.B[0] @ fa.B[1])
