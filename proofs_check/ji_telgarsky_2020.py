@@ -315,10 +315,10 @@ STATES = (
 """Networks for random states; with X the identity every vector of margins can occur."""
 
 
-def random_states(each, phi=None, separated=True):
+def random_states(each, phi=None):
     """(task, w, L) at random: labels the network's own, scaled up to an α of 0.1 to 150.
 
-    each: how many draws of every network.  separated: if not, random labels with α < 0.
+    each: how many draws of every network.
     """
     for number, (sizes, own, L) in enumerate(STATES):
         if phi is not None and len(sizes) == 2:
@@ -329,17 +329,16 @@ def random_states(each, phi=None, separated=True):
             activity = phi or ("linear" if own == "identity" else own)
             w = tuple(rng.standard_normal(s) for s in shapes(sizes))
             f = forward(ff.Task(X, np.ones((sizes[-1], X.shape[1])), activity), w)[2]
-            Y = np.sign(f) if separated else rng.choice([-1.0, 1.0], f.shape)
+            Y = np.sign(f)
             if np.abs(f).min() < 1e-3 * np.abs(f).max():
                 continue  # the least margin would be all rounding, or 0 where no unit is active
             task = ff.Task(X, Y, activity, LOSSES[seed % 2])
             alpha = margins.smoothed_margin(ff.GD(), w, task=task)
             level = 10 ** rng.uniform(-1, 2)
-            while separated and alpha <= level:
+            while alpha <= level:
                 w = (*w[:-1], 1.5 * w[-1])
                 alpha = margins.smoothed_margin(ff.GD(), w, task=task)
-            if separated or alpha < 0:
-                yield task, w, L
+            yield task, w, L
 
 
 RANDOM = "(d log ã / d log|w| - L tan²θ) cos²θ, least at random states"
@@ -347,10 +346,10 @@ ALONG = "(d log ã / d log|w| - L tan²θ) cos²θ, least along flows"
 RISING = "d log ã / du, least along flows"
 
 
-def growth_at_random(check, phi=None, separated=True):
+def growth_at_random(check, phi=None):
     slacks = [
         margins.margin_slack(ff.GD(), w, task=task, degree=L)
-        for task, w, L in random_states(check.tier(100, 2000), phi, separated)
+        for task, w, L in random_states(check.tier(100, 2000), phi)
     ]
     seen = f"{len(slacks)} states of networks with L = 1, 2, 3, both losses; seeds from 0"
     check.at_least(RANDOM, slacks, -1e-11, fall=-0.1, on=f"{seen}; 1e-11 for rounding")
