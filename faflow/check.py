@@ -80,10 +80,7 @@ class Check:
     def order(self, name, steps, errors, expected, *, within=0.1, fall=0.3, on=""):
         """Errors fall like steps to the power `expected`, fitted on a log-log scale, ± `within`."""
         steps, errors = _real(name, steps), _real(name, errors)
-        if not fall > within:
-            raise ValueError(
-                f"{name}: a control must be off by more than {within:g}, not {fall:g}."
-            )
+        _check_margin(name, within, fall)
         if steps.shape != errors.shape or len(np.unique(steps)) < 2:
             raise ValueError(f"{name}: an order needs two different steps, each with its error.")
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -106,10 +103,7 @@ class Check:
         from scipy.stats import t as student
 
         x, samples = _real(name, x), _real(name, samples)
-        if not fall > within:
-            raise ValueError(
-                f"{name}: a control must be off by more than {within:g}, not {fall:g}."
-            )
+        _check_margin(name, within, fall)
         if average not in ("rms", "mean"):
             raise ValueError(f"{name}: the average is rms or mean, not {average!r}.")
         if samples.ndim != 2 or samples.shape[1:] != x.shape or len(samples) < 3 or x.size < 3:
@@ -132,17 +126,19 @@ class Check:
         off = abs(slope - expected)
         needed, margin = f"{expected:g} ± {within:g}", f"off by ≥ {fall:g}"
         stands, falls = off + half <= within, off - half >= fall
-        self._add(name, "measured", float(slope), needed, margin, stands, falls, on)
-        self.evidence[-1].interval = (float(slope) - half, float(slope) + half)
+        interval = (float(slope) - half, float(slope) + half)
+        self._add(name, "measured", float(slope), needed, margin, stands, falls, on, interval)
 
     def figure(self, drawn, caption=""):
         """Attach a matplotlib axes or figure."""
         self.figures.append((getattr(drawn, "figure", drawn), caption))
 
-    def _add(self, name, kind, value, needed, margin, stands, falls, on):
+    def _add(self, name, kind, value, needed, margin, stands, falls, on, interval=None):
         real = isinstance(value, str) or np.isfinite(value)  # nan and inf measure nothing
         stands, falls = bool(real and stands), bool(real and falls)
-        self.evidence.append(Evidence(name, kind, value, needed, margin, stands, falls, on))
+        self.evidence.append(
+            Evidence(name, kind, value, needed, margin, stands, falls, on, interval)
+        )
 
     def finish(self):
         """Raise AssertionError unless all evidence stands, or in a control falls."""
@@ -156,6 +152,11 @@ class Check:
             lines = [f"{e.name}: {seen(e)}, needed {getattr(e, need)}" for e in wrong]
             start = "The control does not fall" if self.control else "The claim does not stand"
             raise AssertionError(f"{start}: " + "; ".join(lines))
+
+
+def _check_margin(name, within, fall):
+    if not fall > within:
+        raise ValueError(f"{name}: a control must be off by more than {within:g}, not {fall:g}.")
 
 
 def _real(name, value):
