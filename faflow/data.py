@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .draws import generator
 from .extras import needs
 from .nets import Task, activation, forward, linear
 from .readers import read_csv, read_npz
@@ -95,7 +96,7 @@ def low_rank(n, m, rank, *, singular_values=None, seed=0):
     """
     if not 1 <= rank <= min(n, m):
         raise ValueError(f"rank must be from 1 to min(n, m) = {min(n, m)}, but is {rank!r}.")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "low_rank")
     left, right = rng.standard_normal((n, rank)), rng.standard_normal((m, rank))
     if singular_values is None:
         return left @ right.T / np.sqrt(rank)
@@ -117,7 +118,7 @@ def teacher_student(
     Returns `Data` with as many samples held out as to train on.  With d_in=150, d_out=1,
     samples=50 the problem of Song, Xu & Lafferty (NeurIPS 2021).
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "teacher_student")
     phi = activation(phi)
     if hidden is None and phi is not linear:
         raise ValueError(f"A teacher with {phi.name} needs hidden=, its number of hidden units.")
@@ -140,7 +141,7 @@ def lillicrap_linear(samples, seed=0):
     Y = TX with standard Gaussian inputs and T uniform in [-1, 1]; as many samples held out.  There
     the weights start uniform in [-0.01, 0.01] and the feedback is uniform in [-0.5, 0.5].
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "lillicrap_linear")
     T = rng.uniform(-1, 1, (10, 30))
     X, X_test = rng.standard_normal((2, 30, samples))
     return Data("lillicrap_linear", X, T @ X, X_test, T @ X_test)
@@ -234,7 +235,7 @@ def _prepared(name, X, Y, classes, samples, test, seed, scale):
 
 def _shuffled(total, classes, seed):
     """Samples in a random order of which every stretch has as much of each class as the whole."""
-    order = np.random.default_rng(seed).permutation(total)
+    order = generator(seed, "held out").permutation(total)
     if classes is None:
         return order
     place = np.empty(total)

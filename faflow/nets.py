@@ -13,6 +13,7 @@ from .activations import Activation as Activation
 from .activations import activation as activation
 from .activations import gated as gated
 from .activations import linear as linear
+from .draws import generator
 from .losses import LOSSES as LOSSES
 from .losses import Loss as Loss
 from .losses import any_loss as any_loss
@@ -208,6 +209,6 @@ def init(sizes, *, scale=1.0, seed=0, bias=False):
     sizes = checked_sizes(sizes)
     if not np.isfinite(scale):
         raise ValueError(f"scale must be a finite number, but is {scale!r}.")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "init")
     w = [scale * rng.standard_normal(s) / np.sqrt(s[1]) for s in shapes(sizes)]
     return tuple(np.hstack([W, np.zeros((len(W), 1))]) if bias else W for W in w)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .draws import generator
 from .matrices import columns
 from .nets import checked_sizes, forward, init, matrix, replaced
 
@@ -125,7 +126,7 @@ class Rule:
     def random(cls, sizes, *, scale=1.0, seed=0, **options):
         """The rule with Gaussian feedback of standard deviation `scale`."""
         sizes = checked_sizes(sizes)
-        rng = np.random.default_rng([seed, 1])  # not the numbers of `init` at the same seed
+        rng = generator(seed, "feedback")
         return cls(tuple(scale * rng.standard_normal(s) for s in cls.shapes(sizes)), **options)
 
     def start(self, sizes, *, scale=1.0, seed=0, bias=False):

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from .activations import sign_of, softplus_of, tanh_of
+from .draws import generator
 from .matrices import Series, Words
 from .nets import init, linear, squared
 from .rule import Piecewise as Piecewise
@@ -152,7 +153,7 @@ class KolenPollack(Rule):
 
     def start(self, sizes, *, scale=1.0, seed=0, bias=False):
         """Gaussian weights as `init` makes them, then Gaussian feedback of deviation 1."""
-        rng = np.random.default_rng([seed, 1])
+        rng = generator(seed, "feedback")
         feedback = tuple(rng.standard_normal(s) for s in FA.shapes(sizes))
         return (*init(sizes, scale=scale, seed=seed, bias=bias), *feedback)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .flow.checks import times
 from .nets import matrix
 from .solution import Unfinished
 
@@ -77,7 +78,7 @@ def erf_flow(w, v, u, a, ts, F=None, *, rtol=1e-8, atol=1e-10):
     from scipy.integrate import solve_ivp
 
     w, v, u, a, F = _problem(w, v, u, a, F)
-    ts = _times(ts)
+    ts = times(ts)
     K, M, T = len(v), len(a), u @ u.T
     cut = (K * K, K * K + K * M)
 
@@ -137,7 +138,7 @@ def relu_flow(w, v, u, a, ts, F=None, *, step=0.05):
     ``.solution`` if the weights overflow.
     """
     w, v, u, a, F = _problem(w, v, u, a, F)
-    ts = _times(ts)
+    ts = times(ts)
     if not (np.isfinite(step) and step > 0):
         raise ValueError(f"step must be a positive number, but is {step!r}.")
     kept = [(w, v)]
@@ -182,10 +183,3 @@ def _problem(w, v, u, a, F):
         if part is not None and not np.isfinite(part).all():
             raise ValueError(f"{name} must be finite numbers.")
     return w, v, u, a, F
-
-
-def _times(ts):
-    ts = np.asarray(ts, dtype=float)
-    if ts.ndim != 1 or len(ts) < 2 or not np.isfinite(ts).all() or not (np.diff(ts) > 0).all():
-        raise ValueError(f"ts must be at least two increasing finite times, but is {ts!r:.60}.")
-    return ts

@@ -1,12 +1,13 @@
 import math
 import re
+from itertools import combinations
 
 import numpy as np
 import pytest
 from problems import ACTIVATIONS, LOSSES, targets
 
 import faflow as ff
-from faflow import activations, nets
+from faflow import activations, data, nets, wide
 
 BY_HAND = {
     "linear": lambda z: z,
@@ -292,3 +293,30 @@ def test_sizes_are_at_least_two_positive_widths(sizes):
     for make in (ff.init, ff.FA.random):
         with pytest.raises(ValueError, match="sizes must be at least two positive widths"):
             make(sizes)
+
+
+def test_no_two_draws_share_their_numbers():
+    """One seed for target, data, start and feedback gives independent ones (a start drawn from
+    the target's own numbers is no random start)."""
+    seed, sizes = 3, (5, 5, 5)
+    drawn = {
+        "default_rng": [np.random.default_rng(seed).standard_normal((5, 5))],
+        "init": list(ff.init(sizes, seed=seed)),
+        "feedback": list(ff.FA.random(sizes, seed=seed).B),
+        "low_rank": [data.low_rank(5, 5, 1, seed=seed)[:, :1]],
+        "teacher": [data.teacher_student(5, 5, 5, seed=seed).X],
+        "wide": [wide.drawn(np.eye(5), np.ones(5), 5, seed=seed)[2][0]],
+    }
+    # every function scales what it draws, so that ratios of neighbours are compared
+    ratios = {
+        name: {round(r, 8) for M in Ms for r in np.ravel(M)[1:] / np.ravel(M)[:-1]}
+        for name, Ms in drawn.items()
+    }
+    for one, other in combinations(ratios, 2):
+        assert not ratios[one] & ratios[other], (one, other)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, (), (0, -2)])
+def test_seed_refused(seed):
+    with pytest.raises(ValueError, match="seed must be an integer from 0 on"):
+        ff.init((2, 2), seed=seed)

@@ -135,7 +135,7 @@ BAD = {
     "teacher": (lambda flow: flow(W, V, U, np.ones(3), [0, 1]), "u must be"),
     "feedback": (lambda flow: flow(W, V, U, A, [0, 1], np.ones(3)), "F must have the shape"),
     "not finite": (lambda flow: flow(W * np.nan, V, U, A, [0, 1]), "w must be finite"),
-    "times": (lambda flow: flow(W, V, U, A, [1, 0]), "increasing"),
+    "times": (lambda flow: flow(W, V, U, A, [1, 0]), "ts must increase"),
     "one time": (lambda flow: flow(W, V, U, A, [0]), "at least two"),
 }
 

@@ -391,7 +391,7 @@ WRONG = {
         "same number of samples",
     ),
     "solver": (lambda: wide.reduced_flow(MADE, [0, 1], solver="rk4"), "Unknown solver"),
-    "times": (lambda: wide.reduced_flow(MADE, [1, 0]), "increasing times"),
+    "times": (lambda: wide.reduced_flow(MADE, [1, 0]), "ts must increase"),
     "one penalty": (lambda: wide.reduced_flow(MADE, [0, 1], penalties=0.5), "must be a list"),
     "piecewise alone": (lambda: wide.reduced_flow(MADE, [0, 1], penalties=STAIRS), "a list"),
     "no penalties": (lambda: wide.reduced_flow(MADE, [0, 1], penalties=[]), "at least one"),

@@ -5,7 +5,7 @@ from numbers import Rational
 
 import numpy as np
 
-from . import normal
+from . import normal, shown
 from .normal import Letter
 
 
@@ -233,91 +233,20 @@ class Words:
         )
 
     def __str__(self):
-        def show(word, c):
-            if self.form == "diagonal":
-                masks, word = word
-                body = (
-                    normal.spell(masks) + " " * bool(masks) + f"diag({normal.spell(word) or 'I'})"
-                )
-            else:
-                body = normal.spell(word) or f"I_{self.rows}"
-                body = f"tr({body})" if self.form == "trace" else body
-            return ("- " if c < 0 else "+ ") + (f"{abs(c)} " if abs(c) != 1 else "") + body
-
-        shown = [show(*item) for item in sorted(self.terms.items(), key=normal.sort_key)]
-        return " ".join(shown).removeprefix("+ ") or "0"
+        return shown.text(self)
 
     __repr__ = __str__
 
     def latex(self):
         """The same sum as LaTeX, transposes as ``^{\\top}``."""
-
-        def letter(item):
-            made, flipped = item
-            if "(" in made.name:  # a function of words, which has no letter of its own
-                head, low = rf"\mathrm{{{made.name.replace('_', chr(92) + '_')}}}", ""
-            else:
-                head, cut, low = made.name.partition("_")
-                if not cut:
-                    head = made.name.rstrip("0123456789")
-                    low = made.name[len(head) :]
-            return head + (f"_{{{low}}}" if low else "") + (r"^{\top}" if flipped else "")
-
-        def show(key, c):
-            masks, word = key if self.form == "diagonal" else ((), key)
-            body = " ".join(map(letter, word)) or "I"
-            if self.form == "diagonal":
-                body = " ".join(map(letter, masks)) + rf"\operatorname{{diag}}({body})"
-            elif self.form == "trace":
-                body = rf"\operatorname{{tr}}({body})"
-            size = abs(Fraction(c))
-            if size.denominator != 1:
-                body = rf"\tfrac{{{size.numerator}}}{{{size.denominator}}} {body}"
-            elif size != 1:
-                body = f"{size} {body}"
-            return ("- " if c < 0 else "+ ") + body
-
-        shown = [show(*item) for item in sorted(self.terms.items(), key=normal.sort_key)]
-        return " ".join(shown).removeprefix("+ ") or "0"
+        return shown.latex(self)
 
     def sympy(self):
         """The same sum as a SymPy matrix expression with symbolic dimensions.
 
         A diagonal becomes `DiagonalOf`, a trace `Trace`.
         """
-        import sympy
-        from sympy.matrices.expressions.diagonal import DiagonalOf
-
-        def size(space):
-            if space == "1":
-                return sympy.Integer(1)
-            base, _, one = space.partition("+")
-            return sympy.Symbol(f"n_{base}", integer=True, positive=True) + (1 if one else 0)
-
-        def matrix(word, space):
-            if not word or word == normal.one(word[0][0].rows):
-                return sympy.Identity(size(word[0][0].rows if word else space))
-            made = (sympy.MatrixSymbol(m.name, size(m.rows), size(m.cols)) for m, _ in word)
-            factors = [M.T if t else M for M, (_, t) in zip(made, word, strict=True)]
-            return factors[0] if len(factors) == 1 else sympy.MatMul(*factors)
-
-        out = []
-        for key, c in sorted(self.terms.items(), key=normal.sort_key):
-            number = sympy.Rational(Fraction(c).numerator, Fraction(c).denominator)
-            if self.form == "diagonal":
-                masks, word = key
-                body = DiagonalOf(matrix(masks + word, self.rows))
-            elif self.form == "trace":
-                body = sympy.Trace(matrix(key, self.rows))
-            else:
-                body = matrix(key, self.rows)
-            out.append(number * body)
-        if self.form == "trace":
-            return sympy.Add(*out)
-        if len(out) == 1:
-            return out[0]
-        shape = (size(self.rows), size(self.cols))
-        return sympy.MatAdd(*out) if out else sympy.ZeroMatrix(*shape)
+        return shown.as_sympy(self)
 
 
 def exact(number):

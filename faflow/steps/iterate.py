@@ -5,6 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from ..draws import generator
 from ..flow.checks import ready
 from ..flow.integrate import Record
 from ..progress import progress
@@ -89,7 +90,7 @@ def _batches(samples, size, seed):
     if size is None:
         while True:
             yield None
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "batches")
     while True:
         order = rng.permutation(samples)
         for start in range(0, samples - size + 1, size):

@@ -12,6 +12,7 @@ with the entries of W, β and b standard Gaussian.  As a problem of this package
    backpropagation weights", NeurIPS 2021, arXiv:2106.06044.
 """
 
+from .flow import reduced_flow as reduced_flow
 from .limit import Alignment as Alignment
 from .limit import alignment_law as alignment_law
 from .limit import alignment_path as alignment_path
@@ -28,6 +29,5 @@ from .network import residual_rate as residual_rate
 from .reduction import Overlaps as Overlaps
 from .reduction import Reduced as Reduced
 from .reduction import overlaps as overlaps
-from .reduction import reduced_flow as reduced_flow
-from .reduction import reduced_steps as reduced_steps
-from .reduction import until_settled as until_settled
+from .steps import reduced_steps as reduced_steps
+from .steps import until_settled as until_settled

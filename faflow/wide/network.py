@@ -5,6 +5,7 @@ from numbers import Integral
 import numpy as np
 
 from ..activations import activation
+from ..draws import generator
 from ..losses import squared
 from ..nets import Task, forward, matrix
 from ..rules import FA, Piecewise
@@ -50,7 +51,7 @@ def drawn(X, y, p, phi="linear", *, penalty=0, correlation=0, seed=0):
         raise ValueError(f"The width p must be a positive integer, but is {p!r}.")
     if not (isinstance(correlation, int | float | np.number) and abs(correlation) <= 1):
         raise ValueError(f"correlation must be from -1 to 1, but is {correlation!r}.")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "wide")
     W = rng.standard_normal((p, len(X)))
     beta, fresh = rng.standard_normal((2, p))
     b = correlation * beta + np.sqrt(1 - correlation**2) * fresh
