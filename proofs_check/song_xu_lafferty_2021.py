@@ -49,6 +49,11 @@ def batch(p, seeds, kind="isometric"):
     return wide.overlaps(wide.drawn(X, y, p, seed=seed) for seed in range(seeds))
 
 
+def worst(check, values, small=True):
+    """Of what must be small in every run the largest, or large the least; in a control the best."""
+    return np.max(values) if small != check.control else np.min(values)
+
+
 def error(task, w):
     """e = f - y, (n,)."""
     return (ff.nets.forward(task, w)[2] - task.Y)[0]
@@ -108,7 +113,7 @@ FUNCTIONS = {
 
 
 def update_rule(check, kind=ff.FA, on_first=0, convert=wide.from_mean_loss):
-    worst, curves = [], []
+    gaps, curves = [], []
     for seed, phi in enumerate(FUNCTIONS):
         X, y, W, beta, b = parameters(seed)
         eta, penalty, steps = 0.3, 0.4, 25
@@ -120,13 +125,13 @@ def update_rule(check, kind=ff.FA, on_first=0, convert=wide.from_mean_loss):
         rule = kind(rule.B, rates=rule.rates, decay=(on_first * own_penalty, own_penalty))
         sol = ff.iterate(rule, task, w0, eta=own_eta, steps=steps)
         end = sol.w[0][-1] - typed_W, np.sqrt(len(W)) * sol.w[1][-1][0] - typed_beta
-        worst.append(max(np.max(np.abs(part)) for part in end))
+        gaps.append(max(np.max(np.abs(part)) for part in end))
         losses = [2 * sol.loss(k) / len(y) for k in range(steps)]
         curves.append((phi, typed, losses))
     if check:
         check.at_most(
             "distance of W and β from the authors' update typed again",
-            worst,
+            worst(check, gaps),
             1e-13,
             fall=1e-2,
             on="linear, relu and tanh, seeds 0-2, 25 steps, λ = 0.4, width 12",
@@ -198,7 +203,7 @@ def exact_error_ode(check, formula=wide.error_rate, kind=ff.FA):
             gaps.append(np.linalg.norm(seen - said) / np.linalg.norm(seen))
         check.at_most(
             f"{phi}: distance of de/dt from the formula, relative",
-            np.max(gaps),
+            worst(check, gaps),
             1e-14,
             fall=1e-2,
             on="10 random states, seeds 0-9, n = 8, d = 12, p = 40, λ = 0.7",
@@ -298,7 +303,7 @@ def neuron_law(check, kind=ff.FA, phis=("linear", "relu"), on_first=0.0):
             rates.append(np.max(np.abs(rate)))
         check.at_most(
             "largest |rate of ½|w_r|² - b_r β_r, less λ b_r β_r|",
-            np.max(rates),
+            worst(check, rates),
             1e-13,
             fall=1e-2,
             on=f"{phi}: 10 random states, seeds 0-9, n = 8, d = 12, p = 60, λ = 1/2",
@@ -393,7 +398,7 @@ def control_neuron_law_penalty_on_both_layers(check):
 
 
 def start_kernels(phi, p, seeds, correlation=0, common=False, kind="isometric"):
-    """|G - its limit| and |H| at the start, (seeds, 2), in the operator norm."""
+    """|G - its limit|, |H| and λmin(G) - γ at the start, (seeds, 3), in the operator norm."""
     X, y = task_data(4, 4, kind=kind)
     limit, norms = wide.limit_kernel(X, phi), []
     for seed in range(seeds):
@@ -402,17 +407,18 @@ def start_kernels(phi, p, seeds, correlation=0, common=False, kind="isometric"):
             shared = np.random.default_rng([seed, 1]).standard_normal(len(X))
             w = ((w[0] + shared) / np.sqrt(2), w[1])
         G, H = wide.kernels(rule, task, w)
-        norms.append([np.linalg.norm(G - limit, 2), np.linalg.norm(H, 2)])
+        least = np.linalg.eigvalsh(G)[0] - np.linalg.eigvalsh(limit)[0]
+        norms.append([np.linalg.norm(G - limit, 2), np.linalg.norm(H, 2), least])
     return np.array(norms)
 
 
-def kernels_at_start(check, parts=(0, 1), phis=("linear", "relu", "tanh", "erf"), **broken):
+def kernels_at_start(check, parts=(0, 1, 2), phis=("linear", "relu", "tanh", "erf"), **broken):
     seeds, widths = check.tier((40, DIRECT), (100, WIDTHS))
     for phi in phis:
         norms = np.array([start_kernels(phi, p, seeds, **broken) for p in widths])
         for part in parts:
             check.scaling(
-                f"{phi}: power of p in {('|G(0) - its limit|', '|H(0)|')[part]}",
+                f"{phi}: power of p in {('|G(0) - its limit|', '|H(0)|', 'λmin(G(0)) - γ')[part]}",
                 widths,
                 norms[:, :, part].T,
                 ROOT,
@@ -475,7 +481,7 @@ def control_kernels_at_start_correlated_feedback(check):
 
 def control_kernels_at_start_dependent_neurons(check):
     """The neurons share a part of their weights, each still Gaussian of the same variance."""
-    kernels_at_start(check, parts=(0,), phis=("linear", "relu"), common=True)
+    kernels_at_start(check, parts=(0, 2), phis=("linear", "relu"), common=True)
 
 
 # The rate at the start
@@ -490,9 +496,9 @@ def with_feedback(X, y, p, c, seed, phi="linear"):
     return ff.FA((scale * rule.B[0],), rates=rule.rates, decay=rule.decay), task, w0
 
 
-def start_rate(c, p, seeds, first_layer=True):
+def start_rate(c, p, seeds, first_layer=True, kind="isometric"):
     """-d log|e|/dt at the start, (seeds,)."""
-    X, y = task_data(4, 4)
+    X, y = task_data(4, 4, kind=kind)
     rates = []
     for seed in range(seeds):
         rule, task, w = with_feedback(X, y, p, c, seed)
@@ -503,10 +509,10 @@ def start_rate(c, p, seeds, first_layer=True):
     return np.array(rates)
 
 
-def initial_rate(check, correlations=(0, *CORRELATIONS), first_layer=True):
+def initial_rate(check, correlations=(0, *CORRELATIONS), **broken):
     seeds, widths = check.tier((40, DIRECT), (60, WIDTHS))
     for c in correlations:
-        gaps = [start_rate(c, p, seeds, first_layer) - (1 + c) for p in widths]
+        gaps = [start_rate(c, p, seeds, **broken) - (1 + c) for p in widths]
         check.scaling(
             f"c = {c:g}: power of p in the rate less 1 + c",
             widths,
@@ -559,6 +565,11 @@ def control_initial_rate_without_the_first_layer(check):
     initial_rate(check, CORRELATIONS, first_layer=False)
 
 
+def control_initial_rate_gaussian_samples(check):
+    """The samples are Gaussian, not orthonormal."""
+    initial_rate(check, (0, -2), kind="gaussian")
+
+
 # Exponential convergence
 
 
@@ -577,6 +588,42 @@ def least_rate(rule, task, w0, gamma, discrete=False):
     return np.min(np.log(sizes[0] / sizes[1:]) / (gamma * ts[1:])), (ts, sizes)
 
 
+def fitted_rate(ts, sizes):
+    """-d log|e|/dt by least squares, while |e|/|e(0)| falls from 0.1 to 1e-6."""
+    inside = (sizes < 0.1 * sizes[0]) & (sizes > 1e-6 * sizes[0])
+    return -np.polyfit(ts[inside], np.log(sizes[inside]), 1)[0]
+
+
+def near_gamma(check, phi, rates):
+    """rates: of several seeds, over γ."""
+    p, bound = check.tier((800, 0.25), (3200, 0.12))
+    check.at_most(
+        "largest |rate fitted to |e| while it falls from 0.1 to 1e-6, over γ, less 1|",
+        worst(check, np.abs(np.array(rates) - 1)),
+        bound,
+        fall=0.5,
+        on=f"{phi}: width {p}, seeds 0-{len(rates) - 1}, n = 10, d = 20",
+    )
+
+
+def to_the_flow(check, phi, kind=ff.FA):
+    """Distance of e in discrete steps from the flow at t = 4, against the size of a step."""
+    X, y = task_data(10, 20)
+    rule, task, w0 = wide.drawn(X, y, 400, phi)
+    flow = error(task, ff.integrate(rule, task, w0, [0, 4.0], rtol=1e-8, atol=1e-10).final)
+    taken, etas = kind(rule.B, rates=rule.rates), 0.2 / 2 ** np.arange(4)
+    ends = [ff.iterate(taken, task, w0, eta=eta, steps=round(4 / eta)).final for eta in etas]
+    check.order(
+        f"{phi}: power of η in the distance of e from the flow's at t = 4",
+        etas,
+        [np.linalg.norm(error(task, end) - flow) for end in ends],
+        1,
+        within=0.1,
+        fall=0.5,
+        on="width 400, seed 0, n = 10, d = 20, η from 0.2 to 0.025",
+    )
+
+
 def least_positive(kernel):
     values = np.linalg.eigvalsh(kernel)
     return values[values > 1e-10][0]
@@ -589,29 +636,35 @@ def exponential_convergence(check, kind="isometric", d=20, c=0, phis=("linear", 
         X, y = task_data(10, d, kind=kind)
         gamma = least_positive(wide.limit_kernel(X, phi))
         make = lambda p, seed, phi=phi, X=X, y=y: with_feedback(X, y, p, c, seed, phi)
-        flows, steps = [], []
+        flows, steps, rates = [], [], []
         for p in check.tier((100, 800), (100, 800, 3200)):
             for seed in range(seeds):
                 slow, curve = least_rate(*make(p, seed), gamma)
                 flows.append(slow)
+                if p == check.tier(800, 3200) and not check.control:
+                    rates.append(fitted_rate(*curve) / gamma)
                 curves[phi, p] = (curve[0] * gamma, curve[1])
         for seed in range(seeds):
             steps.append(least_rate(*make(1600, seed), gamma, discrete=True)[0])
         widths = check.tier("widths 100 and 800", "widths 100, 800 and 3200")
         check.at_least(
             "flow: least -log(|e(t)|/|e(0)|) / γt, over all t",
-            np.min(flows),
+            worst(check, flows, small=False),
             1 / 4,
             fall=0.12,
             on=f"{phi}: {widths}, seeds 0-{seeds - 1}, n = 10, d = {d}, 0 < t ≤ 16/γ",
         )
         check.at_least(
             "steps: least (1 - |e(t+1)|/|e(t)|) / ηγ, over all t",
-            np.min(steps),
+            worst(check, steps, small=False),
             1 / 4,
             fall=0.12,
             on=f"{phi}: width 1600, seeds 0-{seeds - 1}, n = 10, d = {d}, 200 steps of 0.2",
         )
+        if not check.control:
+            near_gamma(check, phi, rates)
+            if phi != "relu":  # error control is slow at its kinks
+                to_the_flow(check, phi)
     return curves
 
 
@@ -622,8 +675,10 @@ def claim_exponential_convergence(check):
     \qquad \gamma = \lambda_{\min}(\bar G) > 0 $$
 
     From $\tfrac{d}{dt}|e| \le -(\lambda_{\min}(G) - |H|)\,|e|$: $G$ stays near $\bar G$ and $H$
-    near zero.  The factor 4 is slack; the claim on the limit dynamics says what the rates tend to.
-    Measured at these widths, at every time saved and at every step.
+    near zero.  The factor 4 is slack: the rate fitted to the later error is $\gamma$ up to the
+    spread at one width, and the claim on the limit dynamics says what the rates tend to.  Measured
+    at these widths, at every time saved and at every step; the steps of linear and tanh
+    networks come to the flow in the first order of their size.
 
     Assumes: γ > 0, p large, η small, b independent of β(0), inputs and targets of order one;
     an activation with bounded first two derivatives, which relu, measured too, has not.
@@ -658,6 +713,19 @@ def control_exponential_convergence_fewer_inputs_than_samples(check):
 def control_exponential_convergence_anticorrelated_feedback(check):
     """b = -2β(0): the error first grows, though in the end it goes to zero."""
     exponential_convergence(check, c=-2, phis=("linear", "relu"))
+
+
+def control_exponential_convergence_gradient_descent(check):
+    """β in place of b: twice the rate, and not the flow that the steps come to."""
+    X, y = task_data(10, 20)
+    rates = []
+    for seed in range(3):
+        rule, task, w0 = wide.drawn(X, y, check.tier(800, 3200), seed=seed)
+        rule = GradientInstead(rule.B, rates=rule.rates)
+        rates.append(fitted_rate(*least_rate(rule, task, w0, 1.0)[1]))
+    near_gamma(check, "linear", rates)
+    for phi in ("linear", "tanh"):
+        to_the_flow(check, phi, GradientInstead)
 
 
 # The limit dynamics, and how little the weights move
@@ -787,7 +855,9 @@ def weights_move_little(check, penalty=0.0, phis=("linear", "relu", "tanh")):
                 for seed in range(seeds)
             ]
         )
+        time = f"until {PHASE:g}√p/|y| + {STEPS * ETA:g}, steps" if penalty else f"{STEPS} steps"
         on = f"{phi}: widths {widths[0]} to {widths[-1]:,}, seeds 0-{seeds - 1}, n = d = 3"
+        on += f", {time} of {ETA}"
         for part, name in ((2, "w"), (3, "β")):
             check.scaling(
                 f"{phi}: power of p in the rms move of a {name}",
@@ -801,7 +871,7 @@ def weights_move_little(check, penalty=0.0, phis=("linear", "relu", "tanh")):
         allowed = np.sqrt(np.log(widths)) * np.linalg.norm(y) / np.sqrt(widths)
         check.at_most(
             "largest move of any w_r or β_r, over √(log p) |y| / √p",
-            moves[:, :, :2] / allowed[:, None],
+            worst(check, (moves[:, :, :2] / allowed[:, None]).max((1, 2))),
             8,
             fall=30,
             on=on,
@@ -814,9 +884,9 @@ def claim_weights_move_little(check):
     $$ |w_r(t) - w_r(0)|,\ |\beta_r(t) - \beta_r(0)| \le C\,\frac{\sqrt{\log p}\;|y|}{\sqrt p} $$
 
     Each moves by $\tfrac1{\sqrt p}\int e\,\cdots\,dt$, and the error has a finite integral; the
-    logarithm is that of the largest of $p$ Gaussian numbers.  Measured in discrete training: the
-    root mean square over the neurons falls as $p^{-1/2}$, and the largest move in these units stays
-    below the same constant at all widths.
+    logarithm is that of the largest of $p$ Gaussian numbers.  Measured in 16 discrete steps of 1/2:
+    the root mean square over the neurons falls as $p^{-1/2}$, and the largest move in these units
+    stays below the same constant at all widths.
 
     Assumes: λ = 0 and γ > 0.
     Source: Song, Xu & Lafferty (2021): their bound on the weights' movement, recalled.
@@ -856,8 +926,12 @@ def no_alignment_without_penalty(check, penalty=0.0, reach=None):
         flow = wide.reduced_flow(batch(p, seeds), np.linspace(0, end, 31), penalties=[lam], **LOOSE)
         finals.append(flow.cosine[-1, :, 0])
         largest.append(np.abs(flow.cosine[:, :, 0]).max(0))
-    on = f"linear, widths 100 to 100,000, seeds 0-{seeds - 1}, n = 5, d = 8, t ≤ 30"
-    for name, seen in (("cos(b, β) at the end", finals), ("the largest |cos(b, β)|", largest)):
+    until = f"t ≤ {reach:g}√p/|y| + 30" if reach else "t ≤ 30"
+    on = f"linear, widths 100 to 100,000, seeds 0-{seeds - 1}, n = 5, d = 8, {until}"
+    for name, seen in (
+        ("cos(b, β) at the end", finals),
+        ("the largest |cos(b, β)| of 31 times", largest),
+    ):
         check.scaling(
             f"power of p in {name}", WIDTHS, np.array(seen).T, ROOT, within=0.1, fall=0.3, on=on
         )
@@ -865,7 +939,7 @@ def no_alignment_without_penalty(check, penalty=0.0, reach=None):
         few, widths = check.tier((8, DIRECT), (16, WIDTHS))
         for phi in ("relu", "tanh"):
             check.scaling(
-                f"{phi}: power of p in the largest |cos(b, β)|",
+                f"{phi}: power of p in the largest |cos(b, β)| of all times kept",
                 widths,
                 [[trained(phi, p, seed)[2] for p in widths] for seed in range(few)],
                 ROOT,
@@ -921,7 +995,7 @@ def claim_no_alignment_without_penalty(check):
         "^-",
         ms=4,
         color="C1",
-        label="relu, no penalty",
+        label="relu, no penalty, largest over t",
     )
     right.loglog(
         WIDTHS,
@@ -984,10 +1058,11 @@ def exact_reduction(check, kinds=("isometric", "gaussian"), **broken):
         for part, name in ((0, "|e - its reduction|"), (1, "|cos(b, β) - its reduction|")):
             check.at_most(
                 f"{how}: largest {name}",
-                np.max([pair[part] for pair in gaps]),
+                worst(check, [pair[part].max() for pair in gaps]),
                 bound,
                 fall=0.03,
-                on=f"{' and '.join(kinds)} data, two schedules of λ, n = 6, d = 9, p = 50, t ≤ 12",
+                on=f"{' and '.join(kinds)} data of seed 0, network of seed 1, two schedules of λ,"
+                " n = 6, d = 9, p = 50, t ≤ 12",
             )
 
 
@@ -1103,9 +1178,9 @@ def whole_alignment(check, **broken):
     cosines = whole_networks(WHOLE, 5, penalty, reach, **broken)
     gaps = cosines - wide.alignment_law(penalty, [reach]).cosine[0]
     check.at_most(
-        f"whole networks of width {WHOLE}: rms of cos(b, β) less the law",
-        np.sqrt(np.mean(gaps**2)),
-        0.03,
+        f"whole networks of width {WHOLE}: largest |cos(b, β) less the law|",
+        worst(check, np.abs(gaps)),
+        0.05,
         fall=0.3,
         on="λ = 2, κ = 4, seeds 0-4, n = 5, d = 8",
     )
@@ -1174,7 +1249,8 @@ def control_sharp_alignment_penalty_for_ever(check):
         T = reach * np.sqrt(WIDTHS[1] / 5)
         ever = wide.reduced_flow(batch(WIDTHS[1], 8), [0, T + 30], penalties=[penalty])
         sizes = np.linalg.norm(ever.error[-1, :, 0], axis=-1) / np.sqrt(5)
-        check.at_most(AFTER, sizes, 1e-5, fall=1e-2, on=f"λ = {penalty:g}, width {WIDTHS[1]}")
+        on = f"λ = {penalty:g}, κ = {reach:g}, width {WIDTHS[1]}, seeds 0-7, n = 5, d = 8"
+        check.at_most(AFTER, worst(check, sizes), 1e-5, fall=1e-2, on=on)
 
 
 def control_sharp_alignment_no_penalty(check):
@@ -1217,7 +1293,8 @@ def any_data(check, orthonormal=False):
                 ROOT,
                 within=0.12,
                 fall=0.3,
-                on=f"Gaussian data, κ = {reach:g}, seeds 0-{seeds - 1}, n = 5, d = 8, to 100,000",
+                on=f"one set of Gaussian data, κ = {reach:g}, networks of seeds 0-{seeds - 1},"
+                " n = 5, d = 8, widths 100 to 100,000",
             )
 
 
@@ -1231,8 +1308,8 @@ def claim_alignment_for_any_data(check):
     \tau = \frac{t|y|}{\sqrt p} $$
 
     The steps that give the law for orthonormal samples, without their last: $u$ need not stay
-    parallel to $y$.  Measured over three decades of widths by the exact reduction, for Gaussian
-    data whose $\Gamma$ has a condition number of more than ten.
+    parallel to $y$.  Measured over three decades of widths by the exact reduction, for one set of
+    Gaussian data, whose $\Gamma$ has a condition number of more than ten.
 
     Assumes: a linear network, a constant penalty, the number of samples fixed.
     Source: derived in this project; the paper's theorem is for isometric data.
@@ -1269,7 +1346,7 @@ def error_recursion(check, c=0, target=1, phis=("linear", "relu", "tanh")):
     X, y = task_data(10, 20)
     size, curves = np.linalg.norm(y), {}
     for phi in phis:
-        gamma, worst, rates = wide.gamma(X, phi), [], []
+        gamma, steps, rates = wide.gamma(X, phi), [], []
         for seed in range(check.tier(2, 10)):
             rule, task, w0 = with_feedback(X, y, p, c, seed, phi)
             rule = ff.FA(rule.B, rates=rule.rates, decay=(0, penalty))
@@ -1281,16 +1358,17 @@ def error_recursion(check, c=0, target=1, phis=("linear", "relu", "tanh")):
             sol = ff.iterate(rule, task, w0, eta=eta, steps=200, observe={"e": pointwise})
             sizes, moved = sol.observed["e"].T
             bound = (1 - eta * (gamma / 4 + penalty)) * sizes[:-1] + eta * penalty * target * size
-            worst.append(np.max((sizes[1:] - bound) / (eta * size)))
+            steps.append(np.max((sizes[1:] - bound) / (eta * size)))
             allowed = penalty * target * size - (gamma / 4 + penalty) * sizes
             rates.append(np.max(moved - allowed) / size)
             curves[phi] = sizes / size, gamma
-        on = f"{phi}: width {p}, λ = 0.5, 200 steps of 0.2, n = 10, d = 20, seeds from 0"
+        seeds = check.tier("0-1", "0-9")
+        on = f"{phi}: width {p}, λ = 0.5, 200 steps of 0.2, n = 10, d = 20, seeds {seeds}"
         for name, seen in (
-            ("steps: largest (|e(t+1)| less the bound) / η|y|", worst),
+            ("steps: largest (|e(t+1)| less the bound) / η|y|", steps),
             ("flow, at the same states: largest (d|e|/dt less the bound) / |y|", rates),
         ):
-            check.at_most(name, seen, 0.0, fall=0.1, on=on)
+            check.at_most(name, worst(check, seen), 0.0, fall=0.1, on=on)
     return curves
 
 
@@ -1341,7 +1419,7 @@ def control_error_recursion_without_the_targets(check):
 
 
 @lru_cache
-def penalised_for_ever(seed, on_first=0.0, penalty=1.0, p=100):
+def penalised_for_ever(seed, on_first, penalty, p):
     """τ, and |e|/|y|, 1 - cos(b, β) and |b|²/p of one network, at late times."""
     X, y = task_data(4, 6)
     taus = np.concatenate([[0], np.geomspace(3e3, 3e6, 10)])
@@ -1354,27 +1432,27 @@ def penalised_for_ever(seed, on_first=0.0, penalty=1.0, p=100):
     return taus[1:], sizes, 1 - flow.cosine[1:, 0, 0], made.bb[0] / p
 
 
+FOR_EVER = ((1.0, 100), (0.3, 1000))
+"""λ and the width p."""
+
+
 def algebraic_decay(check, on_first=0.0):
-    seeds = check.tier(4, 8)
-    runs = [penalised_for_ever(seed, on_first) for seed in range(seeds)]
-    on = f"width 100, λ = 1, seeds 0-{seeds - 1}, n = 4, d = 6, τ = t|y|/√p from 3,000 to 3,000,000"
-    taus, sizes = runs[0][0], np.array([run[1] for run in runs])
-    check.scaling("power of t in |e|", taus, sizes, -2 / 3, within=0.003, fall=0.3, on=on)
-    check.at_most(
-        "|e|, its amplitude relative to the law, less 1, at τ = 3,000,000",
-        [
-            abs(run[1][-1] * np.cbrt(run[3]) / wide.late_error(1.0, taus[-1:])[0] - 1)
-            for run in runs
-        ],
-        1e-3,
-        fall=0.1,
-        on=on,
-    )
-    if not on_first:
-        away = np.array([run[2] for run in runs])
-        check.scaling(
-            "power of t in 1 - cos(b, β)", taus, away, -2 / 3, within=0.003, fall=0.3, on=on
-        )
+    for number, (penalty, p) in enumerate(FOR_EVER):
+        seeds = check.tier((4, 3)[number], 8)
+        shared = penalty if on_first else 0.0
+        runs = [penalised_for_ever(seed, shared, penalty, p) for seed in range(seeds)]
+        on = f"width {p}, λ = {penalty:g}, seeds 0-{seeds - 1}, n = 4, d = 6"
+        on += ", τ = t|y|/√p from 3,000 to 3,000,000"
+        taus, sizes = runs[0][0], np.array([run[1] for run in runs])
+        law = wide.late_error(penalty, taus[-1:])[0]
+        gaps = [abs(run[1][-1] * np.cbrt(run[3]) / law - 1) for run in runs]
+        name = "|e|, its amplitude relative to the law, less 1, at τ = 3,000,000"
+        check.scaling("power of t in |e|", taus, sizes, -2 / 3, within=0.003, fall=0.3, on=on)
+        check.at_most(name, worst(check, gaps), 1e-3, fall=0.1, on=on)
+        if not on_first:
+            away = np.array([run[2] for run in runs])
+            name = "power of t in 1 - cos(b, β)"
+            check.scaling(name, taus, away, -2 / 3, within=0.003, fall=0.3, on=on)
 
 
 def claim_algebraic_decay(check):
@@ -1385,7 +1463,8 @@ def claim_algebraic_decay(check):
 
     $W$ is not penalised and grows without end: in the law of alignment $\sigma^3/3 \to \lambda\tau$
     and $|e| \to \lambda|y|/\sigma^2$.  The last factor makes it right at every width.  Measured
-    over three decades of late times, power and amplitude, by the exact reduction.
+    over three decades of late times, power and amplitude, for two pairs of penalty and width, by
+    the exact reduction.
 
     Assumes: a linear network, orthonormal samples, λ constant.
     Source: derived in this project.
@@ -1393,12 +1472,14 @@ def claim_algebraic_decay(check):
     """
     algebraic_decay(check)
     fig, ax = panels()
-    for k, seed in enumerate(range(2)):
-        taus, sizes, away, _ = penalised_for_ever(seed)
-        ax.loglog(taus, sizes, "o", ms=4, color=f"C{k}", label=f"|e|/|y|, seed {seed}")
-        ax.loglog(taus, away, "^", ms=4, color=f"C{k}", label=f"1 − cos(b, β), seed {seed}")
-    ax.loglog(taus, wide.late_error(1.0, taus), "k--", lw=1, label="law, $λ(3λτ)^{-2/3}$")
-    taus, sizes, _, _ = penalised_for_ever(0, 1.0)
+    for k, (penalty, p) in enumerate(FOR_EVER):
+        taus, sizes, away, _ = penalised_for_ever(0, 0.0, penalty, p)
+        name = f"λ = {penalty:g}, p = {p:,}"
+        ax.loglog(taus, sizes, "o", ms=4, color=f"C{k}", label=f"|e|/|y|, {name}")
+        ax.loglog(taus, away, "^", ms=4, color=f"C{k}", label=f"1 − cos(b, β), {name}")
+        law = wide.late_error(penalty, taus)
+        ax.loglog(taus, law, "k--", lw=1, label=None if k else "law, $λ(3λτ)^{-2/3}$")
+    taus, sizes, _, _ = penalised_for_ever(0, 1.0, *FOR_EVER[0])
     ax.loglog(taus, sizes, "s-", ms=4, color="C3", label="|e|/|y|, W penalised too")
     ax.set(xlabel="τ = time · |y|/√p", ylabel="|e|/|y|, 1 − cos(b, β)")
     ax.legend(fontsize=8, loc="center right", bbox_to_anchor=(1, 0.7))
@@ -1422,31 +1503,63 @@ STAIRCASES = {
 }
 
 
+EXPONENTIAL = "λ = 2exp(-τ), until 4.4"
+FINE = tuple(float(t) for t in np.arange(1, 45) / 10)
+"""Edges of the staircase that stands for the exponential: steps of 1/10 in τ, taken at middles."""
+
+SLOPES = STAIRCASES | {
+    EXPONENTIAL: ff.Piecewise(FINE, (*(2 * float(np.exp(1 / 20 - t)) for t in FINE), 0.0))
+}
+SEEN = {"λ = 2, 1, 0.5, 0.25, then 0": 3.9, "λ = 0.5, 0, 2, then 0": 2.9, EXPONENTIAL: 3.95}
+"""The τ at which the error is looked at, in the last step but that of 0."""
+
+
 def in_time(schedule, unit):
     return ff.Piecewise(tuple(unit * t for t in schedule.times), schedule.values)
 
 
+def law_of(name):
+    """|e|/|y| at the τ where it is looked at, and the cosine at the end, by the law.
+
+    For the exponential from its own differential equation, no staircase.
+    """
+    from scipy.integrate import solve_ivp
+
+    if name != EXPONENTIAL:
+        law = wide.alignment_law(SLOPES[name], [SEEN[name], 4.5])
+        return law.error[0], law.cosine[1]
+    lam = lambda tau: 2 * np.exp(-tau)
+    move = lambda tau, sigma: lam(tau) / (1 + lam(tau) + sigma**2)
+    made = solve_ivp(move, (0, FINE[-1]), [0.0], "DOP853", [SEEN[name], FINE[-1]], rtol=1e-10)
+    sigma = made.y[0]
+    return move(SEEN[name], sigma[0]), sigma[1] / np.sqrt(1 + sigma[1] ** 2)
+
+
 def schedules(check, unscaled=False, penalised=True):
     seeds = check.tier(32, 100)
-    for name, schedule in STAIRCASES.items():
-        law = wide.alignment_law(schedule, [4.5]).cosine[0]
-        gaps = []
+    for name, schedule in SLOPES.items():
+        size, cosine = law_of(name)
+        sizes, cosines = [], []
         for p in WIDTHS:
             unit = np.sqrt(p / 5)
             lam = in_time(schedule, np.sqrt(20) if unscaled else unit) if penalised else 0.0
-            flow = wide.reduced_flow(
-                batch(p, seeds), [0, 4.5 * unit + 15], penalties=[lam], **LOOSE
+            ts = [0, SEEN[name] * unit, 4.5 * unit + 15]
+            flow = wide.reduced_flow(batch(p, seeds), ts, penalties=[lam], **LOOSE)
+            sizes.append(np.linalg.norm(flow.error[1, :, 0], axis=-1) / np.sqrt(5) - size)
+            cosines.append(flow.cosine[-1, :, 0] - cosine)
+        for what, gaps in (
+            ("cos(b, β) at the end", cosines),
+            (f"|e|/|y| at τ = {SEEN[name]:g}", sizes),
+        ):
+            check.scaling(
+                f"{name}: power of p in {what} less the law",
+                WIDTHS,
+                np.array(gaps).T,
+                ROOT,
+                within=0.12,
+                fall=0.3,
+                on=f"widths 100 to 100,000, seeds 0-{seeds - 1}, n = 5, d = 8",
             )
-            gaps.append(flow.cosine[-1, :, 0] - law)
-        check.scaling(
-            f"{name}: power of p in cos(b, β) at the end less the law",
-            WIDTHS,
-            np.array(gaps).T,
-            ROOT,
-            within=0.12,
-            fall=0.3,
-            on=f"widths 100 to 100,000, seeds 0-{seeds - 1}, n = 5, d = 8",
-        )
 
 
 @lru_cache
@@ -1477,6 +1590,18 @@ def falling(check, constant=False):
         fall=0.3,
         on=f"width 100, λ below 2/(1 + τ/4)², seeds 0-{seeds - 1}, n = 5, d = 8",
     )
+    law = wide.alignment_law(FALLING, (1 - 1e-12) * np.array(FALLING.times))
+    amplitudes, cosines, few = [], [], check.tier(1, 3)
+    for seed in range(few):
+        _, sizes, cosine = under_falling(seed, constant, WIDTHS[-1])
+        amplitudes.append(np.abs(sizes / law.error - 1).max())
+        cosines.append(np.abs(cosine - law.cosine).max())
+    on = f"width 100,000, {few} seeds from 0, the same staircase, all λ from 1.3 to 0.00003, n = 5"
+    on += ", d = 8"
+    name = "largest |amplitude of |e| relative to the law, less 1|, at the ends of the steps"
+    check.at_most(name, worst(check, amplitudes), 0.05, fall=1, on=on)
+    name = "largest |cos(b, β) less the law|, at the ends of the steps"
+    check.at_most(name, worst(check, cosines), 0.02, fall=0.05, on=on)
 
 
 def claim_schedules(check):
@@ -1487,8 +1612,10 @@ def claim_schedules(check):
     |e| \to \frac{\lambda(\tau)\,|y|}{1+\lambda(\tau)+\sigma^2} $$
 
     A schedule of finite integral keeps its alignment, and the error follows the penalty to zero;
-    what counts is the integral in units of $\sqrt p/|y|$.  Measured: the final cosine under two
-    schedules over three decades of widths, and the error over three decades of a falling penalty.
+    what counts is the integral in units of $\sqrt p/|y|$.  Measured: the error under way and the
+    final cosine under three schedules over three decades of widths, and error and cosine over three
+    decades of a falling penalty.  One of the three is $2e^{-\tau}$ as 44 steps, beside the law of
+    the exponential itself.
 
     Assumes: a linear network, orthonormal samples, a penalty piecewise constant in τ.
     Source: that schedules with a finite sum give both convergence and alignment is in Song, Xu &
@@ -1500,9 +1627,9 @@ def claim_schedules(check):
     fig, (left, right) = panels(2)
     taus = np.linspace(0, 5, 51)
     unit = np.sqrt(WIDTHS[-1] / 5)
-    made = [in_time(schedule, unit) for schedule in STAIRCASES.values()]
+    made = [in_time(schedule, unit) for schedule in SLOPES.values()]
     flow = wide.reduced_flow(batch(WIDTHS[-1], 1), taus * unit, penalties=made, **LOOSE)
-    for k, (name, schedule) in enumerate(STAIRCASES.items()):
+    for k, (name, schedule) in enumerate(SLOPES.items()):
         left.plot(
             taus[1::2], flow.cosine[1::2, 0, k], "o", ms=4, color=f"C{k}", mfc="none", label=name
         )
@@ -1512,7 +1639,7 @@ def claim_schedules(check):
     flow = wide.reduced_flow(batch(WIDTHS[-1], 1), taus * unit, penalties=[short], **LOOSE)
     left.plot(taus, flow.cosine[:, 0, 0], color="C3", label="the first one in times not scaled")
     left.set(xlabel="time (√p/|y|)", ylabel="cos(b, β)", title="p = 100,000", ylim=(-0.05, 1))
-    left.legend(fontsize=7)
+    left.legend(fontsize=7, loc=(0.5, 0.1))
     lams, sizes, _ = under_falling(0)
     right.loglog(FALLING.times, lams, "k--", lw=1, label="λ")
     right.loglog(FALLING.times, sizes, "o", ms=4, color="C0", label="|e|/|y|")
@@ -1520,7 +1647,9 @@ def claim_schedules(check):
     right.loglog(FALLING.times, wrong, "s-", ms=3, color="C3", label="|e|/|y|, λ = 2 for ever")
     right.set(xlabel="time (√p/|y|)", ylabel="λ, |e|/|y|", title="p = 100")
     right.legend(fontsize=8)
-    check.figure(fig, "Alignment under two staircases; right, the error follows a falling penalty.")
+    check.figure(
+        fig, "Alignment under three schedules; right, the error follows a falling penalty."
+    )
 
 
 def control_schedules_times_not_scaled(check):
@@ -1543,6 +1672,9 @@ def control_schedules_constant(check):
 STIFF = (0.5, 4.0)
 """λ and κ of the phase that stiffens the network."""
 
+RAISED = 1.0
+"""λ afterwards, where it does not end."""
+
 
 @lru_cache
 def stiffened(p, seeds, reach=None):
@@ -1557,18 +1689,26 @@ def stiffness(p, seeds, reach=None):
     return np.linalg.eigvalsh(stiffened(p, seeds, reach).kernel()[-1, :, 0])[:, -1]
 
 
-def discrete_errors(p, seeds, factor, steps=40, reach=None):
-    """Step size and |e|/|y|, (steps + 1, seeds), in discrete steps after the penalty.
+def discrete_errors(p, seeds, factor, steps=40, reach=None, after=0.0, counted=True):
+    """Step size and |e|/|y|, (steps + 1, seeds), in discrete steps under the penalty `after`.
 
-    The step size is `factor` times the limit's bound, 2/(1 + σ²).
+    The step size is `factor` times the limit's bound, 2/(1 + σ² + after).
+    counted: whether the bound has the penalty in it.
     """
-    eta = factor * 2 / (1 + wide.alignment_law(STIFF[0], [STIFF[1]]).sigma[0] ** 2)
+    sigma = wide.alignment_law(STIFF[0], [STIFF[1]]).sigma[0]
+    eta = factor * 2 / (1 + sigma**2 + after * counted)
     made, start = batch(p, seeds), stiffened(p, seeds, reach)
-    run = wide.reduced_steps(made, eta=eta, steps=steps, every=1, penalties=[0], start=start)
+    run = wide.reduced_steps(made, eta=eta, steps=steps, every=1, penalties=[after], start=start)
     return eta, np.linalg.norm(run.error[:, :, 0], axis=-1) / np.sqrt(5)
 
 
-def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2)):
+def law_under_penalty(eta, steps=40, p=WIDTHS[-1]):
+    """|e|/|y| of the law so many steps after λ rose from 0.5 to 1."""
+    schedule = ff.Piecewise((STIFF[1],), (STIFF[0], RAISED))
+    return wide.alignment_law(schedule, STIFF[1] + steps * eta / np.sqrt(p / 5) * np.ones(1)).error
+
+
+def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2, 3), counted=True):
     seeds = check.tier(32, 100)
     sigma = wide.alignment_law(STIFF[0], [STIFF[1]]).sigma[0]
     on = f"λ = 0.5 until 4√p/|y|, seeds 0-{seeds - 1}, n = 5, d = 8"
@@ -1583,41 +1723,54 @@ def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2)):
             on=on + ", widths 100 to 100,000",
         )
     if 1 in parts:
-        gaps = []
+        gaps, stable = [], np.full(seeds, True)
         for p in WIDTHS:
             eta, sizes = discrete_errors(p, seeds, factor=0.75, steps=30, reach=reach)
             gaps.append(sizes[-1] / sizes[-2] - (eta * (1 + sigma**2) - 1))
+            stable &= eta * stiffness(p, seeds, reach) < 1.8
         check.scaling(
             "power of p in the late |e(t+1)|/|e(t)| less its limit η(1 + σ²) - 1",
             WIDTHS,
-            np.array(gaps).T,
+            np.array(gaps).T[stable],
             ROOT,
             within=0.12,
             fall=0.3,
-            on=on + ", widths 100 to 100,000, η about 3/4 of the bound",
+            on=on + ", widths 100 to 100,000, η 3/4 of the limit's bound; of the seeds the"
+            f" {stable.sum()} with η λmax < 1.8 at all widths",
         )
     if 2 in parts:
         check.at_most(
             "largest |e|/|y| 40 steps after the penalty, η near the bound",
-            np.max(discrete_errors(WIDTHS[-1], seeds, factor)[1][-1]),
+            worst(check, discrete_errors(WIDTHS[-1], seeds, factor)[1][-1]),
             1e-3,
             fall=1.0,
-            on=on + ", width 100,000",
+            on=f"{on}, width 100,000, η {factor} of 2/(1 + σ²)",
+        )
+    if 3 in parts:
+        eta, sizes = discrete_errors(WIDTHS[-1], seeds, factor, after=RAISED, counted=counted)
+        check.at_most(
+            "largest |(|e|/|y|) less the law| 40 steps after λ rises to 1, η near the bound",
+            worst(check, np.abs(sizes[-1] - law_under_penalty(eta))),
+            0.02,
+            fall=1.0,
+            on=f"{on}, width 100,000, η {factor} of 2/(1 + σ²{' + λ' * counted})",
         )
 
 
 def claim_step_size_bound(check):
-    r"""Alignment makes a network stiff: the largest stable step falls to $2/(1+\sigma^2)$.
+    r"""Alignment makes a network stiff: the largest stable step falls to $2/(1+\sigma^2+\lambda)$.
 
     $$ \lambda_{\max}(G+H) \to 1 + \sigma^2,\qquad
     \frac{|e_{t+1}|}{|e_t|} \to \max_i |1 - \eta\lambda_i|,\qquad
     \eta < \frac{2}{\lambda_{\max}(G+H)+\lambda} $$
 
     The growing part of $W$ adds $\sigma\sigma^\top$ to $G$, so that a step that is stable at the
-    start can blow up later.  Measured after a penalised phase: the eigenvalue and the factor of a
-    step over three decades of widths, and 40 steps of 0.9 times the bound, where 1.1 blows up.
+    start can blow up later.  Measured after a penalised phase: the eigenvalue and, without penalty,
+    the factor of a step over three decades of widths; and 40 steps of 0.9 times the bound, where
+    1.1 blows up.  Those without penalty, and under a larger one, where the error goes to its law.
 
-    Assumes: a linear network, orthonormal samples.
+    Assumes: a linear network, orthonormal samples.  For the factor of a step, that the step is
+    below the bound of each network of its own; at width 100 that of some is far below the limit's.
     Source: derived in this project.
     Class: derived
     """
@@ -1630,14 +1783,19 @@ def claim_step_size_bound(check):
         )
     sizes = discrete_errors(WIDTHS[-1], 1, 1.1)[1][:, 0]
     left.semilogy(sizes, color="C3", label="1.1 of the bound")
-    left.set(xlabel="steps after the penalty", ylabel="|e|/|y|", title="p = 100,000")
+    for factor, style in ((0.9, "C4--"), (1.1, "C3:")):
+        sizes = discrete_errors(WIDTHS[-1], 1, factor, after=RAISED)[1][:, 0]
+        left.semilogy(sizes, style, label=f"{factor} of the bound, λ = 1")
+    left.set(xlabel="steps after λ = 0.5", ylabel="|e|/|y|", title="p = 100,000")
     left.legend(fontsize=8)
     sigma = wide.alignment_law(STIFF[0], [STIFF[1]]).sigma[0]
     good = np.array([stiffness(p, 32) for p in WIDTHS]).T - (1 + sigma**2)
     wrong = np.array([stiffness(p, 32, 5.0) for p in WIDTHS]).T - (1 + sigma**2)
     curves = [("penalty until 4√p/|y|", good, False), ("penalty until t = 5", wrong, True)]
     fading(right, WIDTHS, curves, "|λmax(G + H) − (1 + σ²)|")
-    check.figure(fig, "The error after the penalty for four step sizes; right, the eigenvalue.")
+    check.figure(
+        fig, "The error after the penalty, or as it rises, in steps; right, the eigenvalue."
+    )
 
 
 def control_step_size_bound_fixed_time(check):
@@ -1647,7 +1805,12 @@ def control_step_size_bound_fixed_time(check):
 
 def control_step_size_bound_larger_step(check):
     """A step of 1.1 times the bound; at the start it is well below it."""
-    step_size_bound(check, factor=1.1, parts=(2,))
+    step_size_bound(check, factor=1.1, parts=(2, 3))
+
+
+def control_step_size_bound_without_the_penalty(check):
+    """A step of 3/4 times 2/(1 + σ²), the bound without penalty, under λ = 1."""
+    step_size_bound(check, factor=0.75, parts=(3,), counted=False)
 
 
 # The published experiment
@@ -1728,7 +1891,7 @@ def trained_directly(check, phi="linear"):
         gaps.append([np.abs(error(task, sol.final) - run.error[-1, 0, 0]).max(), abs(cosine)])
     check.at_most(
         "trained directly: largest distance of e and of cos(b, β) from the reduction",
-        gaps,
+        worst(check, gaps),
         1e-11,
         fall=1e-2,
         on=f"{'width 200' if few else 'widths 200, 400 and 800'}, seed 0, λ = 0.2,"
@@ -1747,9 +1910,9 @@ def without_penalty(check, cosines):
     widths, seeds = published_tiers(check)
     check.at_most(
         "without penalty: largest √p · rms of cos(b, β), of all widths",
-        np.sqrt(widths) * np.sqrt(np.mean(cosines**2, axis=1)),
+        worst(check, np.sqrt(widths) * np.sqrt(np.mean(cosines**2, axis=1))),
         6,
-        fall=12,
+        fall=9,
         on=f"widths {widths[0]} to {widths[-1]:,}, {seeds} repetitions, n = 50, d = 150",
     )
 
@@ -1759,11 +1922,26 @@ def with_penalty(check, cosines):
     widths, seeds = published_tiers(check)
     check.at_least(
         "with penalty: least mean of cos(b, β), of all widths and penalties",
-        cosines.mean(axis=1),
+        worst(check, cosines.mean(axis=1), small=False),
         0.55,
         fall=0.35,
         on=f"widths {widths[0]} to {widths[-1]:,}, {seeds} repetitions, n = 50, d = 150",
     )
+
+
+def each_entry(check, cosines):
+    """The published table: one line a width and a penalty.  cosines: (widths, seeds, penalties)."""
+    widths, seeds = published_tiers(check)
+    for i, k in np.ndindex(len(widths), len(PENALTIES)):
+        seen, penalty = cosines[i, :, k], PENALTIES[k]
+        name = f"p = {widths[i]}, λ = {penalty:g}: "
+        on = f"mean {seen.mean():.3f}, standard deviation {seen.std(ddof=1):.3f}"
+        on += f" of {seeds} repetitions, n = 50, d = 150"
+        if penalty:
+            check.at_least(name + "mean of cos(b, β)", seen.mean(), 0.55, fall=0.35, on=on)
+        else:
+            size = np.sqrt(widths[i]) * np.sqrt(np.mean(seen**2))
+            check.at_most(name + "√p · rms of cos(b, β)", size, 6, fall=9, on=on)
 
 
 def grown_later(check, cosines, penalties):
@@ -1773,7 +1951,7 @@ def grown_later(check, cosines, penalties):
     grown = cosines[-1, :seeds] - begun(widest, seeds, penalties)
     check.at_least(
         "with penalty: least growth of the mean cos(b, β) after the programmed steps",
-        grown.mean(axis=0),
+        worst(check, grown.mean(axis=0), small=False),
         0.15,
         fall=0.02,
         on=f"width {widest:,}, {seeds} repetitions, n = 50, d = 150",
@@ -1785,7 +1963,7 @@ def programmed_steps(check, **broken):
     gaps = begun(widest, seeds, **broken) - begun_limit(widest, seeds)
     check.at_most(
         "after the programmed steps: |mean of cos(b, β) less its limit|, largest of penalties",
-        np.abs(gaps.mean(axis=0)),
+        worst(check, np.abs(gaps.mean(axis=0))),
         0.04,
         fall=0.2,
         on=f"width 12,800, λ = 0.2, 0.3, 0.5, {seeds} repetitions, n = 50, d = 150",
@@ -1818,6 +1996,8 @@ def claim_published_experiment(check):
     with_penalty(check, cosines[:, :, 1:])
     grown_later(check, cosines[:, :, 1:], PENALTIES[1:])
     programmed_steps(check)
+    if check.full:
+        each_entry(check, cosines)
     fig, (left, right) = panels(2)
     for k, penalty in enumerate(PENALTIES):
         color = ("C3", "C0", "C1", "C2")[k]
@@ -1878,6 +2058,100 @@ def control_published_experiment_relu(check):
     trained_directly(check, phi="relu")
 
 
+# The same with other activations
+
+NONLINEAR_SETTINGS = {"relu": (1e-2, 0.2), "tanh": (1e-1, 0.005), "sigmoid": (1e-1, 0.005)}
+"""Step size and the largest penalty, both for the mean loss; for sigmoid that of tanh."""
+
+GAIN = {"relu": (0.4, 0.2), "tanh": (0.15, 0.05), "sigmoid": (0.15, 0.05)}
+"""What the claim needs, and what a control may have by chance, of order 1/√p."""
+
+
+@lru_cache
+def published_run(phi, p, seed, penalised, kind=ff.FA):
+    """cos(b, β) after each block of steps, the first of the programmed ones, until settled."""
+    made = data.teacher_student(150, 1, 50, hidden=p, phi=phi, seed=[seed, p])
+    size, penalty = NONLINEAR_SETTINGS[phi]
+    eta, lam = wide.from_mean_loss(size, penalty * penalised, 50)
+    rule, task, w = wide.drawn(made.X, made.Y[0], p, phi, penalty=lam, seed=[seed, p, 1])
+    rule, feedback = kind(rule.B, rates=rule.rates, decay=rule.decay), ff.FA(rule.B)
+    cosines, losses, steps = [], [], programmed(p)
+    while len(losses) < 2 or abs(losses[-1] - losses[-2]) >= SETTLED["change"]:
+        if len(losses) > 100:
+            raise RuntimeError(f"{phi} of width {p}, seed {seed}, does not settle.")
+        w = ff.iterate(rule, task, w, eta=eta, steps=steps, every=steps).final
+        cosines.append(laws.alignment(feedback, w))
+        losses.append(np.mean(error(task, w) ** 2))
+        steps = SETTLED["block"]
+    return cosines
+
+
+def published_activations(check):
+    """p, activations and seeds."""
+    return check.tier((50, ("relu",), 1), (200, tuple(NONLINEAR_SETTINGS), 2))
+
+
+def published_nonlinear(check, penalised=True, kind=ff.FA):
+    p, phis, seeds = published_activations(check)
+    if check.control:
+        phis, seeds = phis[:2], 1
+    for phi in phis:
+        ends = np.array(
+            [
+                [published_run(phi, p, seed, on, kind)[-1] for on in (penalised, False)]
+                for seed in range(seeds)
+            ]
+        )
+        size, penalty = NONLINEAR_SETTINGS[phi]
+        on = f"{phi}: width {p}, λ = {penalty:g}, seeds 0-{seeds - 1}, steps of {size:g}, n = 50"
+        on += ", d = 150, a teacher of the same shape"
+        gained = worst(check, ends[:, 0] - ends[:, 1], small=False)
+        name = "with penalty: least gain of the final cos(b, β) over no penalty, same seed"
+        bound, fall = GAIN[phi]
+        check.at_least(name, gained, bound, fall=fall, on=on)
+
+
+def claim_published_nonlinear(check):
+    r"""In the published settings with relu, tanh and sigmoid units a penalty raises the alignment.
+
+    As with linear networks, $n = 50$, $d = 150$, and the same number of steps and stopping rule;
+    the teacher is a random network of the same width and activation.  Whole networks trained
+    directly, at one width, well below the largest published; with the largest penalty of each
+    activation and with none.  The bounds are no theorem's; seen is a gain of 0.48 or more for
+    relu and of 0.18 or more for the others.
+
+    Assumes: data, teacher and network drawn anew for each seed; relu alone in the quick tier.
+    Source: step sizes and penalties are those of the authors' code (Song, Xu & Lafferty 2021),
+    but for the penalty of sigmoid, taken from tanh.  No figure was read; the numbers are this
+    project's.
+    Class: derived
+    """
+    published_nonlinear(check)
+    p, phis, _ = published_activations(check)
+    fig, ax = panels()
+    blocks = lambda cosines: programmed(p) + SETTLED["block"] * np.arange(len(cosines))
+    for k, phi in enumerate(phis):
+        for penalised in (True, False):
+            cosines = published_run(phi, p, 0, penalised)
+            color, name = (f"C{k}", "penalty") if penalised else ("C3", "none (control)")
+            ax.plot(blocks(cosines), cosines, "os^"[k] + "-", color=color, label=f"{phi}, {name}")
+        bound = {"color": "0.4", "lw": 1, "ls": ("-", "--", ":")[k]}
+        ax.axhline(cosines[-1] + GAIN[phi][0], label=f"{phi}, bound with penalty", **bound)
+    ax.set(xlabel="steps", ylabel="cos(b, β)", ylim=(0, 1), title=f"p = {p}, seed 0")
+    ax.legend(fontsize=8)
+    check.figure(fig, "Alignment after the programmed steps, and on until the loss settles.")
+
+
+def control_published_nonlinear_no_penalty(check):
+    """λ = 0 where a penalty is meant."""
+    published_nonlinear(check, penalised=False)
+
+
+def control_published_nonlinear_gradient_descent(check):
+    """β in place of b, under the same penalty."""
+    published_nonlinear(check, kind=GradientInstead)
+
+
 # Other activations
 
 NONLINEAR = {"relu": 1.0, "tanh": 0.3}
@@ -1909,13 +2183,15 @@ def nonlinear_alignment(check, parts=(0, 1), phis=tuple(NONLINEAR), **broken):
         if 0 in parts:
             check.at_least(
                 f"{phi}: least over the widths of the mean cos(b, β)",
-                cosines.mean(0),
+                worst(check, cosines.mean(0), small=False),
                 0.65,
                 fall=0.35,
                 on=on,
             )
         if 1 in parts:
-            check.at_most(f"{phi}: largest |e|/|y| at the end", sizes, 1e-5, fall=1e-2, on=on)
+            check.at_most(
+                f"{phi}: largest |e|/|y| at the end", worst(check, sizes), 1e-5, fall=1e-2, on=on
+            )
 
 
 def claim_nonlinear_alignment(check):
@@ -1953,8 +2229,8 @@ def control_nonlinear_alignment_no_penalty(check):
 
 
 def control_nonlinear_alignment_short_time(check):
-    """The penalty lasts until t = 1, whatever the width."""
-    nonlinear_alignment(check, parts=(0,), fixed=1.0)
+    """The penalty lasts until t = 1/2, whatever the width."""
+    nonlinear_alignment(check, parts=(0,), fixed=0.5)
 
 
 def control_nonlinear_alignment_gradient_descent(check):
