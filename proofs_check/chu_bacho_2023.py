@@ -146,24 +146,25 @@ def control_eigenvalue_alignment_gradient_descent(check):
 # Cosine alignment is not needed
 
 
-def skewed(seed, skew):
-    """A point where WB = [[½, skew], [0, ½]]: its symmetric part is indefinite if skewed enough."""
+def skewed(seed, skew, last=0.5):
+    """A point where WB = [[½, skew], [0, last]]: sym(WB) is indefinite if skewed enough."""
     rng = np.random.default_rng(seed)
     W = rng.standard_normal((2, 3))
-    B = np.linalg.pinv(W) @ np.array([[0.5, skew], [0, 0.5]])
+    B = np.linalg.pinv(W) @ np.array([[0.5, skew], [0, last]])
     A = rng.standard_normal((3, 6)) / np.sqrt(6)
     return ff.Task.factorisation(W @ A), ff.FA((B,)), (A, W)
 
 
-def cosine_not_needed(check, skew=4.0):
+def cosine_not_needed(check, skew=4.0, last=0.5):
     worst, least = [], []
     for seed in range(8):
-        task, rule, w = skewed(seed, skew)
+        task, rule, w = skewed(seed, skew, last)
         worst.append(np.max(np.linalg.eigvals(error_matrix(task, rule, w)).real))
         product = w[1] @ rule.B[0]
         least.append(np.linalg.eigvalsh((product + product.T) / 2)[0])
-    on = "o, h, i = 2, 3, 6, eigenvalues of WB ½, seeds 0-7"
-    check.at_most("least eigenvalue of sym(WB)", np.max(least), -1.0, fall=0.0, on=on)
+    on = f"o, h, i = 2, 3, 6, eigenvalues of WB ½ and {last:g}, seeds 0-7"
+    if last > 0:
+        check.at_most("least eigenvalue of sym(WB)", np.max(least), -1.0, fall=0.0, on=on)
     if skew:
         check.at_most("largest real part of the spectrum", np.max(worst), -0.49, fall=0.1, on=on)
     return least, worst
@@ -197,3 +198,8 @@ def claim_cosine_not_needed(check):
 def control_cosine_not_needed_symmetric(check):
     """WB symmetric: positive eigenvalues are then alignment in angle."""
     cosine_not_needed(check, skew=0.0)
+
+
+def control_cosine_not_needed_negative_eigenvalue(check):
+    """An eigenvalue of WB is -½: the point is not stable."""
+    cosine_not_needed(check, last=-0.5)

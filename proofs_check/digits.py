@@ -30,7 +30,7 @@ def trained(kind=ff.FA, phi="relu", shuffled=False, seed=0):
     digits = data.digits(seed=seed)
     task = ff.Task(digits.X, targets(digits, shuffled, seed), phi, bias=True)
     rule = kind(ff.FA.random(SIZES, scale=0.2, seed=seed).B)
-    w0 = ff.init(SIZES, seed=seed + 1, bias=True)
+    w0 = ff.init(SIZES, seed=seed, bias=True)
     sol = ff.iterate(rule, task, w0, eta=0.02 / BATCH, steps=STEPS, batches=BATCH, seed=seed)
     return digits, sol
 
@@ -212,7 +212,7 @@ def flow(kind=ff.FA, phi="linear", shuffled=False, seed=0):
     digits = data.digits(samples=200, seed=seed)
     task = ff.Task(digits.X, targets(digits, shuffled, seed), phi, bias=True)
     rule = kind(ff.FA.random(SIZES, scale=0.5, seed=seed).B, rates=1 / 200)
-    w0 = ff.init(SIZES, seed=seed + 1, bias=True)
+    w0 = ff.init(SIZES, seed=seed, bias=True)
     return digits, ff.integrate(rule, task, w0, np.linspace(0, 20, 41), rtol=1e-9, atol=1e-11)
 
 

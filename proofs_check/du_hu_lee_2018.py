@@ -20,7 +20,7 @@ def problem(seed, phi):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((SIZES[0], 12)) / np.sqrt(12)
     task = ff.Task(X, rng.standard_normal((SIZES[-1], 12)), phi, bias=True)
-    return task, ff.init(SIZES, seed=seed + 1000, bias=True)
+    return task, ff.init(SIZES, seed=seed, bias=True)
 
 
 def path(law, kind, phi, seed=0):
@@ -90,7 +90,7 @@ def control_matrix_balance_feedback_alignment(check):
 
 
 def control_matrix_balance_weighed_twice(check):
-    """The incoming weights count twice."""
+    """The incoming weights count twice: a wrong law, to show that the measurement tells."""
     kept(check, laws.balance, "linear", 1e-9, twice=2)
 
 
@@ -115,7 +115,7 @@ def control_neuron_balance_feedback_alignment(check):
 
 
 def control_neuron_balance_weighed_twice(check):
-    """The incoming weights count twice."""
+    """The incoming weights count twice: a wrong law, to show that the measurement tells."""
     kept(check, laws.neuron_balance, "relu", 5e-4, twice=2)
 
 
@@ -138,5 +138,5 @@ def control_layer_balance_feedback_alignment(check):
 
 
 def control_layer_balance_weighed_twice(check):
-    """The incoming weights count twice."""
+    """The incoming weights count twice: a wrong law, to show that the measurement tells."""
     kept(check, laws.layer_balance, "relu", 5e-4, twice=2)

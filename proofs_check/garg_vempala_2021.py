@@ -10,7 +10,6 @@ from functools import cache, partial
 from importlib.util import find_spec
 
 import numpy as np
-from scipy.integrate import simpson
 from scipy.linalg import eig, eigh_tridiagonal
 from scipy.optimize import least_squares, minimize_scalar
 from scipy.special import erfcx
@@ -104,7 +103,7 @@ def claim_matrix_invariant(check):
 
 
 def control_matrix_invariant_law_of_gradient_descent(check):
-    """WWᵀ - ZᵀZ along feedback alignment."""
+    """WWᵀ - ZᵀZ along feedback alignment: a wrong law, to show that the measurement tells."""
     matrix_invariant(check, law=laws.balance)
 
 
@@ -114,7 +113,7 @@ def control_matrix_invariant_gradient_descent(check):
 
 
 def control_matrix_invariant_antisymmetric(check):
-    """The antisymmetric part of CZ in place of Q, which no symmetry protects."""
+    """The antisymmetric part of CZ: a wrong law, to show that the measurement tells."""
 
     def antisymmetric(rule, w):
         carried = rule.B[0] @ w[1]
@@ -179,7 +178,8 @@ def claim_discrete_invariant(check):
     Class: derived
     """
     drifts = discrete_invariant(check)
-    check.order("order of the drift in η", ETAS, drifts[0], 1)
+    on = "a = 0; follows from the identity, whose control falls: it has none of its own"
+    check.order("order of the drift in η", ETAS, drifts[0], 1, on=on)
     fig, ax = panels()
     for weight, style in ((0, "C0o-"), (1, "C1s--"), (0.5, "C2^:")):
         ax.loglog(ETAS, drifts[weight], style, label=f"Z moves with W + {weight:g} ΔW")
@@ -368,9 +368,8 @@ def projected_loss(check, sign=1):
     on = "15 flows, 5 × 4, r = 4, Z(0) = αCᵀ, α = 0.2, 0.5, 1, random S, seeds 0-4, 81 times each"
     growth = np.max([np.max(relative) for _, _, relative, _ in runs])
     check.at_most("largest d log V/dt", growth, 0.0, fall=0.1, on=on)
-    if sign > 0:
-        least = np.min([exponent for *_, exponent in runs])
-        check.at_least("least exponent μλ_min(S) of the bound", least, 1e-4, fall=0.0, on=on)
+    least = np.min([exponent for *_, exponent in runs])
+    check.at_least("least exponent μλ_min(S) of the bound", least, 1e-4, fall=0.0, on=on)
     excess = [np.max((np.log(V / V[0]) + abs(rate) * ts)[1:]) for ts, V, _, rate in runs]
     check.at_most("largest log(V/V(0)) + |μ|λ_min(S) t", np.max(excess), 0.0, fall=0.1, on=on)
     return runs
@@ -528,13 +527,15 @@ def bounded_path(seed, scale, kind=ff.FA, feedback=1.0):
     return sol.ts, phi / least.fun, reach
 
 
-def lyapunov_bound(check, **broken):
-    seeds = range(check.tier(quick=3, full=10))
-    runs = [bounded_path(seed, scale, **broken) for seed in seeds for scale in (0.1, 1.0, 3.0)]
+def lyapunov_bound(check, kind=ff.FA, feedback=1.0):
+    """Gradient descent breaks the bound of Φ where C is small, that of |CE|² where it is large."""
+    seeds, scales = range(check.tier(quick=3, full=10)), (0.1, 1.0, 3.0)
+    runs = [bounded_path(seed, scale, kind, feedback) for seed in seeds for scale in scales]
     on = f"{len(runs)} flows, 5 × 4, rank 2, r = 3, starts of scale 0.1, 1, 3, t ≤ 40"
-    most = np.max([np.max(run[1]) for run in runs])
-    check.at_most("largest Φ / Φ_*, both below 0 at their largest", most, 1.0, fall=1.5, on=on)
-    if not broken:
+    if feedback <= 1:
+        most = np.max([np.max(run[1]) for run in runs])
+        check.at_most("largest Φ / Φ_*, both below 0 at their largest", most, 1.0, fall=1.5, on=on)
+    if feedback >= 1:
         reach = np.max([np.max(run[2]) for run in runs])
         check.at_most("largest t min|CE|² / (Φ(0) - Φ_*)", reach, 1.0, fall=1.5, on=on)
 
@@ -570,6 +571,11 @@ def claim_lyapunov_bound(check):
 def control_lyapunov_bound_gradient_descent(check):
     """The error returns through Zᵀ, with C scaled by 1e-4."""
     lyapunov_bound(check, kind=GradientInstead, feedback=1e-4)
+
+
+def control_lyapunov_bound_gradient_descent_large_feedback(check):
+    """The error returns through Zᵀ, with C scaled by 100: |CE|² falls too late."""
+    lyapunov_bound(check, kind=GradientInstead, feedback=100.0)
 
 
 # The Lyapunov function under discrete steps
@@ -778,8 +784,7 @@ def modes(check, eps=0.0):
     on = "6 problems, 6 × 5, rank 3, r = 3, seeds 0-5"
     check.at_most("|drop of Φ - ¾ 2^⅓ Σ d^(4/3)|, relative", gaps[0], 1e-9, fall=1e-3, on=on)
     check.at_most("|late rate of CE / (3/2)(2 d_min)^⅔ - 1|", gaps[1], 1e-3, fall=1e-2, on=on)
-    if not eps:
-        check.at_most("|W|³ / (2 min(r, k) |CY|)", gaps[2], 1.0, fall=1.5, on=on)
+    check.at_most("|W|³ / (2 min(r, k) |CY|)", gaps[2], 1.0, fall=1.5, on=on)
 
 
 def claim_modes(check):
@@ -800,7 +805,7 @@ def claim_modes(check):
     found = exact.fa_modes(task.Y, rule.B[0])
     ts = np.linspace(0, 12 / found.rates[-1], 121)
     fig, ax = panels()
-    for eps, color, label in ((0.0, "C0", "from zero"), (0.5, "C3", "control: a start of 0.5")):
+    for eps, color, label in ((0.0, "C0", "from zero"), (1.0, "C3", "control: a start of 1")):
         sol = ff.integrate(rule, task, start(rng, rule, 5, eps), ts, rtol=1e-12, atol=1e-14)
         left = np.linalg.norm(rule.B[0] @ (task.Y - sol.w[1] @ sol.w[0]), axis=(1, 2))
         ax.semilogy(ts, left, color, label=label)
@@ -813,8 +818,8 @@ def claim_modes(check):
 
 
 def control_modes_other_start(check):
-    """A start of scale 0.5 in place of zero."""
-    modes(check, eps=0.5)
+    """A start of scale 1 in place of zero."""
+    modes(check, eps=1.0)
 
 
 # The exact discrete solution from zero
@@ -1096,9 +1101,10 @@ def cosine_falls(check, flat_spectrum=False):
             C, Y = np.random.default_rng(seed).standard_normal((2, 2)), np.diag([10.0, 1.0])
             begin = np.sum((C @ Y) ** 2) / np.linalg.norm(C) / np.linalg.norm(Y @ Y.T @ C.T)
             gaps.append(abs(cosine[0] - begin))
-        check.at_most("|first cosine - |CY|²/(|C||YYᵀCᵀ|)|", np.max(gaps), 1e-5, fall=0.1, on=on)
+        none = f"{on}; the small times of the closed form, whose control falls: it has none here"
+        check.at_most("|first cosine - |CY|²/(|C||YYᵀCᵀ|)|", np.max(gaps), 1e-5, fall=0.1, on=none)
     check.at_least(
-        "share of C whose cosine falls by 0.01", np.mean(falls > 0.01), 0.3, fall=0, on=on
+        "share of C whose cosine falls by 0.01", np.mean(falls > 0.01), 0.15, fall=0, on=on
     )
     return runs, falls
 
@@ -1211,44 +1217,50 @@ def control_loss_rises_white_inputs_from_zero(check):
 # FA*
 
 
-def starred(seed, kind=ff.FAStar, blind=False, T=80):
+PANELS = np.array([0, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 80])
+NODES, SHARES = np.polynomial.legendre.leggauss(12)  # integrates |CE|² to 3e-11, seeds 0-9
+
+
+def starred(seed, kind=ff.FAStar, blind=False, T=80, scale=1.0, fitted=True):
+    """A flow of FA* or FA from a least-squares Z, or from Z = 0, saved at Gauss-Legendre nodes."""
     task, rule, rng = problem(8, 7, 3, 4 if not blind else 3, seed)
     rule = blinded(rule, task.Y, 1) if blind else rule
-    rule = kind(rule.B)
-    w0 = rule.settle(task, start(rng, rule, 7, 1.0))
-    w0 = ff.FAStar(rule.B).settle(task, w0)
-    ts = np.linspace(0, min(T, 20), 201)
-    ts = np.concatenate([ts, np.linspace(20, T, 61)[1:]]) if T > 20 else ts
-    sol = ff.integrate(rule, task, w0, ts, rtol=1e-12, atol=1e-14)
-    return task, rule, sol
+    w0 = start(rng, rule, 7, scale)
+    w0 = ff.FAStar(rule.B).settle(task, w0) if fitted else (w0[0], 0 * w0[1])
+    inner = PANELS[:-1, None] + np.diff(PANELS)[:, None] / 2 * (1 + NODES)
+    ts = np.concatenate([[0], inner[inner < T], [T]])
+    return task, kind(rule.B), ff.integrate(kind(rule.B), task, w0, ts, rtol=1e-12, atol=1e-14)
 
 
-def fa_star_laws(check, kind=ff.FAStar):
+def fa_star_laws(check, kind=ff.FAStar, fitted=True):
     seeds = check.tier(quick=3, full=10)
     drifts, gaps, bounds, energies = [], [], [], []
     for seed in range(seeds):
-        task, rule, sol = starred(seed, kind)
+        task, rule, sol = starred(seed, kind, scale=1.0 if fitted else 0.05, fitted=fitted)
         C, Y = rule.B[0], task.Y
         G = sol.w[0] @ sol.w[0].transpose(0, 2, 1)
         drifts.append(np.max(np.linalg.norm(G - G[0], axis=(1, 2))))
         read = lambda rule, w, C=C, Y=Y: C @ Y @ w[0].T
-        for k in range(0, 20, 4):
+        for k in range(0, 40, 8):
             F = C @ (Y - sol.w[1][k] @ sol.w[0][k])
             rate = ff.over_a_step(read, rule, task, sol.at(k)).coefficients[1]
             gaps.append(np.max(np.abs(rate - F @ F.T)) / max(1, np.max(np.abs(F)) ** 2))
         M = [np.trace(read(rule, sol.at(k))) for k in (0, -1)]
         told = np.sum((C @ (Y - sol.w[1] @ sol.w[0])) ** 2, axis=(1, 2))
-        energies.append(abs(simpson(told, x=sol.ts) / (M[1] - M[0]) - 1))
+        spent = np.sum(np.outer(np.diff(PANELS) / 2, SHARES).ravel() * told[1:-1])
+        energies.append(abs(spent / (M[1] - M[0]) - 1))
         most = 2 * np.sum(np.linalg.svd(C @ Y, compute_uv=False)) * np.linalg.norm(sol.w[0][0], 2)
         bounds.append((M[1] - M[0]) / most)
     on = f"8 × 7, rank 3, r = 4, t ≤ 80, seeds 0-{seeds - 1}"
-    check.at_most("drift of G = WWᵀ", np.max(drifts), 1e-8, fall=1e-1, on=on)
-    early = f"five states each, t ≤ 1.6, seeds 0-{seeds - 1}"
-    check.at_most("|dM/dt - CEEᵀCᵀ|, M = CYWᵀ", np.max(gaps), 1e-9, fall=1e-2, on=early)
-    value = np.max(energies) if not check.control else np.min(energies)
-    check.at_most("|∫|CE|² / (tr M(T) - tr M(0)) - 1|", value, 1e-4, fall=2e-3, on=on)
-    if kind is ff.FAStar:
-        check.at_most("∫|CE|² / (2|CY|_* |W₀|₂)", np.max(bounds), 1.0, fall=2.0, on=on)
+    if fitted:
+        check.at_most("drift of G = WWᵀ", np.max(drifts), 1e-8, fall=1e-1, on=on)
+        early = f"five states each, t ≤ 1, seeds 0-{seeds - 1}"
+        check.at_most("|dM/dt - CEEᵀCᵀ|, M = CYWᵀ", np.max(gaps), 1e-9, fall=1e-2, on=early)
+        value = np.max(energies) if not check.control else np.min(energies)
+        check.at_most("|∫|CE|² / (tr M(T) - tr M(0)) - 1|", value, 1e-8, fall=1e-3, on=on)
+    if kind is ff.FAStar or not fitted:
+        value = np.max(bounds) if not check.control else np.min(bounds)
+        check.at_most("(tr M(T) - tr M(0)) / (2|CY|_* |W₀|₂)", value, 1.0, fall=2.0, on=on)
 
 
 def claim_fa_star_laws(check):
@@ -1287,6 +1299,11 @@ def claim_fa_star_laws(check):
 def control_fa_star_laws_plain_fa(check):
     """Z moves by feedback alignment in place of being fitted."""
     fa_star_laws(check, ff.FA)
+
+
+def control_fa_star_laws_plain_fa_from_zero(check):
+    """Feedback alignment from Z(0) = 0 and a W(0) of scale 0.05, which grows beyond the bound."""
+    fa_star_laws(check, ff.FA, fitted=False)
 
 
 def trace_gap(seed, orthonormal=True):
@@ -1739,6 +1756,9 @@ def unbounded(check, favourable=False):
         average="mean",
         on=f"formula, n = 2000, 20,000 stratified Gaussian C each, seeds 0-{seeds - 1}",
     )
+    off = np.abs(ratios.mean(0) * KAPPAS / (KAPPAS + one_column(KAPPAS)) - 1)
+    value = np.max(off) if not check.control else np.min(off)
+    check.at_most("|mean ratio / formula - 1|, r = 1", value, 5e-3, fall=0.3, on="the same")
     return ratios
 
 
@@ -1758,18 +1778,20 @@ def wide_ratio(r, kappa, seed):
 RANKS = np.array([2, 20, 200, 2000])
 
 
-def wide_limit(check, kappa=1.0, formula=lambda kappa: 0.5 + 0.5 * np.sqrt(1 + 4 / kappa)):
+def wide_limit(check, formula=lambda kappa: 0.5 + 0.5 * np.sqrt(1 + 4 / kappa)):
+    """The ratios at κ = 1, the last of two."""
     seeds = check.tier(quick=12, full=40)
-    ratios = np.array([[wide_ratio(r, kappa, seed) for r in RANKS] for seed in range(seeds)])
-    check.scaling(
-        "power of r in |error ratio - limit|",
-        RANKS,
-        ratios - formula(kappa),
-        -1.0,
-        within=0.15,
-        fall=0.4,
-        on=f"κ = {kappa:g}, n → ∞, seeds 0-{seeds - 1}",
-    )
+    for kappa in (4.0, 1.0):
+        ratios = np.array([[wide_ratio(r, kappa, seed) for r in RANKS] for seed in range(seeds)])
+        check.scaling(
+            "power of r in |error ratio - limit|",
+            RANKS,
+            ratios - formula(kappa),
+            -1.0,
+            within=0.15,
+            fall=0.4,
+            on=f"κ = {kappa:g}, n → ∞, seeds 0-{seeds - 1}",
+        )
     return ratios
 
 
@@ -1789,11 +1811,7 @@ def claim_unbounded(check):
     """
     ratios = unbounded(check)
     wide = wide_limit(check)
-    mean = ratios.mean(0)
     said = 1 + one_column(KAPPAS) / KAPPAS
-    check.at_most(
-        "|mean ratio / formula - 1|, r = 1", np.abs(mean / said - 1), 5e-3, fall=0.3, on="the same"
-    )
     fig, (left, right) = panels(2)
     left.loglog(KAPPAS, ratios.T, "C0.", ms=3)
     left.plot([], [], "C0.", label="mean over 20,000 C")
@@ -1819,19 +1837,30 @@ def control_unbounded_favourable_feedback(check):
 
 
 def control_unbounded_other_limit(check):
-    """Another limit for large r: √(1 + 1/κ)."""
+    """√(1 + 1/κ) for large r: a wrong limit, to show that the measurement tells."""
     wide_limit(check, formula=lambda kappa: np.sqrt(1 + 1 / kappa))
 
 
 # Representations
 
 
+def limits_apart(sigma, C):
+    """Cosines of FA's and GD's row spaces in the limit, and FA's error² over GD's less 1.
+
+    sigma: the singular values of a diagonal Y, the first len(C) of them equal and the largest, the
+    others 1.
+    """
+    r, n = C.shape
+    cosines = laws.principal_angles(np.eye(r, n), C * sigma)
+    return cosines, (sigma[0] ** 2 - 1) * np.sum(1 - cosines**2) / (n - r)
+
+
 def representation_overlap(check, same=False):
-    """Flows of FA and GD on Y of almost equal singular values."""
+    """Flows of FA and GD on Y of almost equal singular values, against their limits."""
     n, r, gap = 40, 2, 0.5
-    Y = np.diag([1 + gap] * r + [1.0] * (n - r))
-    task = ff.Task.factorisation(Y)
-    overlaps, errors = [], []
+    sigma = np.array([1 + gap] * r + [1.0] * (n - r))
+    task = ff.Task.factorisation(np.diag(sigma))
+    angles, excesses = [], []
     for seed in range(check.tier(quick=3, full=8)):
         rng = np.random.default_rng(seed)
         rule = ff.FA((rng.standard_normal((r, n)) / np.sqrt(r),))
@@ -1842,61 +1871,70 @@ def representation_overlap(check, same=False):
                 kind(rule.B), task, w0, [0, 150, 300], solver="dop853", rtol=1e-7, atol=1e-9
             )
             ends.append(sol.at(-1))
-        overlaps.append(np.max(laws.principal_angles(ends[0][0], ends[1][0])))
-        errors.append([np.sum((Y - Z @ W) ** 2) for W, Z in ends])
-    on = f"40 × 40, r = 2, singular values 1.5 and 1, t = 300, seeds 0-{len(overlaps) - 1}"
-    value = np.max(overlaps) if not same else np.min(overlaps)
-    check.at_most("largest cosine between the representations", value, 0.7, fall=0.99, on=on)
-    errors = np.array(errors)
-    if not same:
-        ratio = np.max(errors[:, 0] / errors[:, 1])
-        check.at_most("error² of FA / error² of GD", ratio, 1.08, fall=1.5, on=on)
-    return overlaps
+        seen = laws.principal_angles(ends[0][0], ends[1][0])
+        errors = [np.sum((task.Y - Z @ W) ** 2) for W, Z in ends]
+        cosines, excess = limits_apart(sigma, rule.B[0])
+        angles.append(np.max(np.abs(seen - cosines)))
+        excesses.append(abs(errors[0] / errors[1] - 1 - excess))
+    on = f"40 × 40, r = 2, singular values 1.5 and 1, t = 300, seeds 0-{len(angles) - 1}"
+    worst = np.max if not same else np.min
+    check.at_most("|cosines of FA and GD - of the limits|", worst(angles), 1e-8, fall=0.1, on=on)
+    name = "|error² of FA / error² of GD - of the limits|"
+    check.at_most(name, worst(excesses), 1e-8, fall=1e-2, on=on)
 
 
 def row_overlap(n, r, gap, seed, top=False):
-    """Mean cos² between FA's and GD's row spaces and the error ratio less 1, from the formulas."""
-    rng = np.random.default_rng([seed, n])
-    sigma = np.concatenate([np.full(r, 1 + gap), np.ones(n - r)])
-    C = rng.standard_normal((r, n))
+    """Mean cos² between FA's and GD's row spaces and the error ratio less 1, of the limits.
+
+    gap: δ, or None for (1 + δ)² = n.
+    """
+    C = np.random.default_rng([seed, n]).standard_normal((r, n))
     if top:  # the feedback reads what gradient descent learns
         C[:, r:] = 0
-    _, _, rows = np.linalg.svd(C * sigma, full_matrices=False)
-    cosines = laws.principal_angles(np.eye(r, n), rows)
-    kept = np.sum((sigma * rows) ** 2)
-    best = np.sum(sigma[r:] ** 2)
-    return np.mean(cosines**2), (np.sum(sigma**2) - kept) / best - 1
+    first = np.sqrt(n) if gap is None else 1 + gap
+    cosines, excess = limits_apart(np.concatenate([np.full(r, first), np.ones(n - r)]), C)
+    return np.mean(cosines**2), excess
 
 
 NS = np.array([20, 200, 2000, 20000])
 
 
-def representations(check, top=False):
+def representations(check, gap=0.1, top=False):
     seeds = check.tier(quick=30, full=200)
-    seen = np.array([[row_overlap(n, 3, 0.1, s, top) for n in NS] for s in range(seeds)])
-    on = f"r = 3, singular values 1.1 and 1, Gaussian C, seeds 0-{seeds - 1}"
+    seen = np.array([[row_overlap(n, 3, gap, s, top) for n in NS] for s in range(seeds)])
+    size = "√n" if gap is None else f"{1 + gap:g}"
+    on = f"r = 3, singular values {size} and 1, Gaussian C, seeds 0-{seeds - 1}"
     said = {"within": 0.1, "fall": 0.5, "average": "mean", "on": on}
     check.scaling("power of n in the mean cos²", NS, seen[..., 0], -1.0, **said)
     if not top:
         check.scaling("power of n in error² ratio - 1", NS, seen[..., 1], -1.0, **said)
-        least = np.mean(seen[:, -1, 0]) * NS[-1] / 3 / 1.1**2
-        check.equal("mean cos² / ((r/n)(1+δ)²) at n = 20000", least, 1.0, tol=0.25, fall=10)
+    if gap is not None:
+        bound = 3 * (1 + gap) ** 2 / (NS + 3 * ((1 + gap) ** 2 - 1))
+        ratios = seen[..., 0].mean(0) / bound
+        name = "|mean cos² / its bound - 1|"
+        value = np.max(np.abs(ratios - 1)[1:]) if not top else np.min(np.abs(ratios - 1)[1:])
+        check.at_most(name, value, 0.25, fall=3.0, on=f"{on}; n = 200, 2000, 20000")
     return seen
 
 
 def claim_representations(check):
-    r"""FA and GD can learn almost orthogonal representations at almost equal error.
+    r"""FA and GD learn almost orthogonal representations at almost equal error, of large $Y$.
 
     $$ Y = \operatorname{diag}((1+\delta)1_r, 1_{n-r}):\qquad
-       \overline{\cos^2} \sim \tfrac{r}{n}(1+\delta)^2,\qquad
-       \frac{|E|^2_{FA}}{|E|^2_{GD}} - 1 = O\!\left(\tfrac1n\right) $$
+       \mathbb{E}\,\overline{\cos^2\theta} \le
+       \frac{(1+\delta)^2\,r}{n + (2\delta+\delta^2)\,r},\qquad
+       \frac{|E|^2_{FA}}{|E|^2_{GD}} - 1
+       = \frac{(2\delta+\delta^2)\sum\sin^2\theta}{n-r} $$
 
-    GD represents the first $r$ coordinates, FA the row space of $CY$.  Seen at the end of flows
-    with $n = 40$, and from the limits' formulas over three decades of $n$.
+    GD represents the first $r$ coordinates, FA the row space of $CY$, at principal angles
+    $\theta$.  For $\delta = 0$ the mean of $\overline{\cos^2\theta}$ over $C$ is $r/n$, as no
+    coordinate is preferred; a concave function of that gives the bound, which is sharp as
+    $n \to \infty$.  "Almost orthogonal" is this decay as $r/n$, not a bound at one size: that
+    flows end at these limits is seen for $n = 40$, the powers over three decades of $n$.
 
-    Assumes: C Gaussian; white inputs.
+    Assumes: C Gaussian; white inputs; δ > 0 fixed.
     Source: that representations can be almost orthogonal is asserted in Garg & Vempala (2021),
-    abstract; the family and the rates are derived in this project.
+    abstract; the family, the bound and the rates are derived in this project.
     Class: derived
     """
     representation_overlap(check)
@@ -1904,7 +1942,7 @@ def claim_representations(check):
     fig, ax = panels()
     ax.loglog(NS, seen[:, :, 0].mean(0), "C0o-", label="mean cos² of FA with GD")
     ax.loglog(NS, seen[:, :, 1].mean(0), "C1s-", label="error² ratio − 1")
-    ax.loglog(NS, 3 / NS * 1.1**2, "k--", lw=1, label="(r/n)(1+δ)²")
+    ax.loglog(NS, 3 * 1.21 / (NS + 3 * 0.21), "k--", lw=1, label="bound of the mean cos²")
     top = np.mean([[row_overlap(n, 3, 0.1, s, True)[0] for n in NS] for s in range(3)], axis=0)
     ax.loglog(NS, top, "C3v-", label="control: C reads the first r coordinates")
     ax.set(xlabel="size n", ylabel="mean over draws of C", ylim=(1e-6, 30))
@@ -1920,6 +1958,11 @@ def control_representations_two_runs_of_one_feedback(check):
 def control_representations_feedback_from_the_first_coordinates(check):
     """C reads the coordinates that GD learns."""
     representations(check, top=True)
+
+
+def control_representations_growing_singular_values(check):
+    """The first singular values grow as √n: δ is not fixed, and neither limit is near."""
+    representations(check, gap=None)
 
 
 # Any covariance
@@ -1944,20 +1987,20 @@ def every_covariance(check, blind=False):
 def seen_part(check, blind=False):
     """Noisy targets, and fewer samples than inputs: what the samples show is learned."""
     cases = (("noisy targets", 12, 0.5), ("singular S", 3, 0.0))
-    for name, samples, noise in cases[: 1 if blind else 2]:
-        ends = []
-        for seed in range(4):
+    for name, samples, noise in cases:
+        ends, seeds = [], range(1 if blind else 4)
+        for seed in seeds:
             rng = np.random.default_rng([seed, samples])
             Y, C = rng.standard_normal((3, 4)), rng.standard_normal((3, 3))
             X = rng.standard_normal((4, samples)) / np.sqrt(samples)
             task = ff.Task(X, Y @ X + noise * rng.standard_normal((3, samples)))
             best = task.Y @ np.linalg.pinv(X) @ X
             rule = blinded(ff.FA((C,)), task.Y, 0) if blind else ff.FA((C,))
-            w0 = start(rng, rule, 4, 0.3)
+            w0 = start(rng, rule, 4, 0.0 if blind else 0.3)  # or Z fits by itself
             sol = ff.integrate(rule, task, w0, [0, 1e4], solver="radau", rtol=1e-8, atol=1e-11)
             ends.append(np.linalg.norm(best - sol.w[1][-1] @ sol.w[0][-1] @ X))
         value = np.max(ends) if not blind else np.min(ends)
-        on = f"{name}: 3 × 4, r = 3, {samples} samples, seeds 0-3, t = 10⁴"
+        on = f"{name}: 3 × 4, r = 3, {samples} samples, seeds 0-{seeds[-1]}, t = 10⁴"
         check.at_most("|(regression matrix - ZW)X| at the end", value, 1e-6, fall=1e-2, on=on)
 
 

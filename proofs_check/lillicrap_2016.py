@@ -84,7 +84,7 @@ def control_conservation_gradient_descent(check):
 
 
 def control_conservation_law_of_gradient_descent(check):
-    """AAᵀ - WᵀW along feedback alignment."""
+    """AAᵀ - WᵀW along feedback alignment: a wrong law, to show that the measurement tells."""
     conservation(check, law=laws.balance)
 
 
@@ -105,8 +105,6 @@ def lyapunov(check, kind=ff.FA, scale=0.0):
     identity = {"loss": "squared", "rate": laws.projected_loss_rate}
     if scale == 0:
         check.proved(ff.prove(laws.projected_loss, kind, **identity))
-    if kind is not ff.FA:
-        return
     rates, ends = [], []
     seeds = check.tier(quick=4, full=12)
     for seed in range(seeds):
@@ -121,7 +119,8 @@ def lyapunov(check, kind=ff.FA, scale=0.0):
             rates.append(rate / value)
         ends.append(laws.projected_loss(rule, sol.at(-1), **given))
     on = f"o, h, i = 4, 7, 6, random covariance, seeds 0-{seeds - 1}, 41 states each"
-    check.at_most("largest d log|BEΣ^½|²/dt", np.max(rates), 0.0, fall=0.05, on=on)
+    if kind is ff.FA:
+        check.at_most("largest d log|BEΣ^½|²/dt", np.max(rates), 0.0, fall=0.05, on=on)
     if scale == 0:
         check.at_most("|BEΣ^½|²/2 at t = 3000", np.max(ends), 1e-12, fall=1e-3, on=on)
 
@@ -168,7 +167,7 @@ def claim_lyapunov(check):
 
 
 def control_lyapunov_gradient_descent(check):
-    """The error returns through Wᵀ: the identity fails."""
+    """The error returns through Wᵀ: the identity fails, and zero weights are never left."""
     lyapunov(check, GradientInstead)
 
 
@@ -448,7 +447,7 @@ def control_no_plateau_gradient_descent(check):
     no_plateau(check, GradientInstead)
 
 
-def pseudo_inverse_angle(seed, equal):
+def pseudo_inverse_angle(seed, equal, scale=0.0):
     """Sine of the angle between W at the end of a flow and B⁺, and the gap of its formula."""
     task, rule, T, rng = problem(seed, 4, 7, 6, white=True)
     B = rule.B[0]
@@ -456,22 +455,22 @@ def pseudo_inverse_angle(seed, equal):
         root = np.linalg.cholesky(B.T @ B).T  # |root T| = |B T|
         T = np.linalg.solve(root, np.linalg.qr(rng.standard_normal((6, 4)))[0].T)
         task = ff.Task.factorisation(T)
-    zero = np.zeros((7, 6)), np.zeros((4, 7))
-    slowest = exact.fa_modes(T, B).rates[-1]
-    sol = ff.integrate(rule, task, zero, [0, 30 / slowest], rtol=1e-11, atol=1e-13)
+    slowest, w0 = exact.fa_modes(T, B).rates[-1], weights(rng, 4, 7, 6, scale)
+    sol = ff.integrate(rule, task, w0, [0, 30 / slowest], rtol=1e-11, atol=1e-13)
     W, inverse = sol.w[1][-1], np.linalg.pinv(B)
     said = exact.fa_limit_weights(T, B)[1]
     off = W - inverse * np.sum(W * inverse) / np.sum(inverse**2)
     return np.linalg.norm(off) / np.linalg.norm(W), np.max(np.abs(W - said))
 
 
-def pseudo_inverse(check, equal=True):
-    runs = np.array([pseudo_inverse_angle(seed, equal) for seed in range(6)])
-    value = runs[:, 0].max() if equal else runs[:, 0].min()
-    on = "o, h, i = 4, 7, 6, white inputs, from zero, seeds 0-5"
+def pseudo_inverse(check, equal=True, scale=0.0):
+    runs = np.array([pseudo_inverse_angle(seed, equal, scale) for seed in range(6)])
+    worst = np.max if not check.control else np.min
+    value = worst(runs[:, 0])
+    on = f"o, h, i = 4, 7, 6, white inputs, starts of scale {scale:g}, seeds 0-5"
     check.at_most("sine of the angle of W(∞) and B⁺", value, 1e-8, fall=0.05, on=on)
     if equal:
-        check.at_most("|W(∞) - closed form|", runs[:, 1].max(), 1e-9, fall=1e-2, on=on)
+        check.at_most("|W(∞) - closed form|", worst(runs[:, 1]), 1e-9, fall=1e-2, on=on)
     return runs[:, 0]
 
 
@@ -502,13 +501,18 @@ def control_pseudo_inverse_other_targets(check):
     pseudo_inverse(check, equal=False)
 
 
+def control_pseudo_inverse_other_start(check):
+    """Gaussian weights of scale 0.3 at the start."""
+    pseudo_inverse(check, scale=0.3)
+
+
 # The published linear task
 
 
 @cache
 def published(seed, kind="FA"):
     """The linear task of the paper as a flow of the loss averaged over N(0, I) inputs."""
-    rng = np.random.default_rng([seed, 1])  # not the numbers of the target
+    rng = np.random.default_rng(seed)
     data = lillicrap_linear(400, seed=seed)
     T = data.Y @ np.linalg.pinv(data.X)
     task = ff.Task.factorisation(T)
@@ -539,8 +543,8 @@ def linear_task(check, kind="FA"):
     on = f"30-20-10, the paper's start and feedback, seeds 0-{seeds - 1}"
     errors, angles = [r[1][-1] for r in runs], [r[2][-1] for r in runs]
     check.at_most("relative squared error at t = 25", np.max(errors), 1e-2, fall=0.2, on=on)
-    if kind == "FA":
-        check.at_most("angle of BE and WᵀE at t = 25 (degrees)", np.max(angles), 60, fall=80, on=on)
+    value = np.max(angles) if not check.control else np.mean(angles)
+    check.at_most("angle of BE and WᵀE at t = 25 (degrees)", value, 60, fall=80, on=on)
     return runs
 
 

@@ -71,7 +71,7 @@ def claim_least_squares(check):
 
 
 def control_least_squares_decay_left_out(check):
-    """The formula without the weight decay that the flow has."""
+    """The formula without the flow's decay: a wrong one, to show that the measurement tells."""
     least_squares(check, said_decay=0.0)
 
 

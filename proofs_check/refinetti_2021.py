@@ -10,9 +10,10 @@ from itertools import pairwise
 from math import comb
 
 import numpy as np
+from scipy.stats import t as student
 
 import faflow as ff
-from faflow import teacher_student
+from faflow import laws, teacher_student
 from faflow.plot import TIME, panels
 from faflow.testing import GradientInstead
 
@@ -24,11 +25,15 @@ SIZES = (6, 8, 7, 9, 3)
 
 
 @cache
-def deep_flow(seed, scale=0.0, orthonormal=False, T=40.0):
-    """A DFA flow of a 6-8-7-9-3 linear network on white inputs."""
+def deep_flow(seed, scale=0.0, orthonormal=False, draw=0, T=40.0):
+    """A DFA flow of a 6-8-7-9-3 linear network on white inputs.
+
+    draw: which Gaussian feedback to the same target.
+    """
     rng = np.random.default_rng(seed)
     target = rng.standard_normal((SIZES[-1], SIZES[0]))
-    F = [rng.standard_normal((h, SIZES[-1])) for h in SIZES[1:-1]]
+    for _ in range(draw + 1):
+        F = [rng.standard_normal((h, SIZES[-1])) for h in SIZES[1:-1]]
     F = [np.linalg.qr(M)[0] for M in F] if orthonormal else [M / np.sqrt(len(M)) for M in F]
     w0 = tuple(scale * rng.standard_normal((b, a)) for a, b in pairwise(SIZES))
     task = ff.Task.factorisation(target / np.linalg.norm(target, 2))
@@ -115,45 +120,71 @@ def control_weak_alignment_other_start(check):
     weak_alignment(check, scale=0.3)
 
 
-def conditions(seed, orthonormal):
-    """Condition numbers of the A_l of the inner layers and the last at the end of a flow."""
-    sol = deep_flow(seed, 0.0, orthonormal)
+def conditions(seed, orthonormal, draw=0):
+    """Largest condition number of A_2, ..., A_L at the end of a flow, and cosine of W_L^⊤, F."""
+    sol = deep_flow(seed, 0.0, orthonormal, draw)
     A, _ = factors(sol.rule.B, sol.at(-1))
-    weights, feedback = sol.at(-1)[-1].T, sol.rule.B[-1]
-    cosine = np.sum(weights * feedback) / np.linalg.norm(weights) / np.linalg.norm(feedback)
-    return [np.linalg.cond(M) for M in A[1:]], cosine
+    cosine = laws.alignment(sol.rule, sol.at(-1), len(A) - 2)
+    return np.max([np.linalg.cond(M) for M in A[1:]]), cosine
+
+
+def said_of_modes(seed):
+    """The same two for orthonormal feedback: singular values s of T make those of A_L, s^(8/15)."""
+    s = np.linalg.svd(deep_flow(seed).task.Y, compute_uv=False)
+    a = s ** (2 ** (len(SIZES) - 2) / (2 ** (len(SIZES) - 1) - 1))
+    return a[0] / a[-1], np.sum(a) / np.sqrt(len(a) * np.sum(a**2))
+
+
+def least_mean(values):
+    """Lower end of the 95 % confidence interval of their mean."""
+    half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return np.mean(values) - half
 
 
 def strong_alignment(check, orthonormal=True):
     seeds = check.tier(quick=10, full=30)
-    runs = [conditions(seed, orthonormal) for seed in range(seeds)]
-    on = f"6-8-7-9-3 from zero, white inputs and Gaussian targets, seeds 0-{seeds - 1}"
-    mean = np.mean([np.max(numbers) for numbers, _ in runs])
-    check.at_most("mean of the largest condition number of A_l", mean, 2.4, fall=3.0, on=on)
-    return runs
+    runs = np.array([conditions(seed, orthonormal) for seed in range(seeds)])
+    others = np.array([conditions(seed, False, int(not orthonormal)) for seed in range(seeds)])
+    said = np.array([said_of_modes(seed) for seed in range(seeds)])
+    on = f"6-8-7-9-3 from zero, white inputs and Gaussian targets, t = 40, seeds 0-{seeds - 1}"
+    worst = np.max if not check.control else np.mean  # one Gaussian draw may happen to be near
+    gaps = worst(np.abs(runs / said - 1), axis=0)
+    check.at_most("|largest cond(A_l) / cond(T)^(8/15) - 1|", gaps[0], 1e-6, fall=0.1, on=on)
+    check.at_most("|cosine of W_Lᵀ and F / formula - 1|", gaps[1], 1e-6, fall=1e-2, on=on)
+    on = f"the same targets, Gaussian F against this one, 95 % interval over seeds 0-{seeds - 1}"
+    better = least_mean(np.log(others[:, 0] / runs[:, 0]))
+    check.at_least("least mean log ratio of largest cond(A_l)", better, 0.1, fall=0.0, on=on)
+    closer = least_mean(runs[:, 1] - others[:, 1])
+    check.at_least("least mean gain in the cosine", closer, 0.005, fall=0.0, on=on)
+    return runs, others
 
 
 def claim_strong_alignment(check):
-    r"""With orthonormal feedback the $A_l$ are better conditioned, so the weights align better.
+    r"""Orthonormal feedback aligns the weights more strongly than Gaussian, by a known amount.
 
     $W_L^\top = F_{L-1}A_L^\top$ is a multiple of the feedback if and only if $A_L$ is one of the
-    identity: weak alignment becomes strong.  The largest condition number among the layers is
-    compared on the same targets.
+    identity: weak alignment becomes strong.  With $G_l = I$ the modes of the target
+    $T = u\operatorname{diag}(s)v^\top$ stay apart: $A_1 = u\operatorname{diag}(a_1)v^\top$ and
+    $A_l = u\operatorname{diag}(a_l)u^\top$ with $a_{l+1} = \tfrac12a_l^2$.  So
+    $\prod_la_l \to s$ gives
 
-    Assumes: linear layers; zero weights at the start; an observation on random targets.
+    $$ a_L \propto s^{p},\quad p = \frac{2^{L-1}}{2^L - 1},\qquad
+       \operatorname{cond}(A_L) = \operatorname{cond}(T)^{p},\qquad
+       \cos(W_L^\top, F_{L-1}) = \frac{\sum s^p}{\sqrt{o\sum s^{2p}}} $$
+
+    $A_L$ is the worst conditioned.  Gaussian feedback does worse on the same targets, in the mean:
+    that is an observation.
+
+    Assumes: linear layers; zero weights at the start; white inputs; orthonormal F.
     Source: that alignment depends on the conditioning of A is in Refinetti et al. (2021), recalled;
-    the measurement is of this project.
-    Class: recalled
+    the formulas are derived in this project.
+    Class: derived
     """
-    runs = strong_alignment(check)
+    runs, general = strong_alignment(check)
     fig, ax = panels()
-    general = [conditions(seed, False) for seed in range(len(runs))]
-    for points, style, label in (
-        (runs, "C0o", "orthonormal F"),
-        (general, "C3v", "control: Gaussian F"),
-    ):
-        numbers = [np.max(c) for c, _ in points]
-        ax.plot(numbers, [cosine for _, cosine in points], style, label=label)
+    ax.plot(*runs.T, "C0o", label="orthonormal F")
+    ax.plot(*np.array([said_of_modes(seed) for seed in range(len(runs))]).T, "k+", label="formulas")
+    ax.plot(*general.T, "C3v", label="control: Gaussian F, same targets")
     ax.axhline(1, color="k", ls="--", lw=1, label="aligned, A_L a multiple of I")
     ax.set(xlabel="largest condition number of A_l", ylabel="cosine of $W_L^⊤$ and $F_{L-1}$")
     ax.set_ylim(0, 1.3)
@@ -162,7 +193,7 @@ def claim_strong_alignment(check):
 
 
 def control_strong_alignment_gaussian_feedback(check):
-    """Gaussian feedback."""
+    """Gaussian feedback, compared with another draw of it."""
     strong_alignment(check, orthonormal=False)
 
 
@@ -170,33 +201,42 @@ def control_strong_alignment_gaussian_feedback(check):
 
 
 @cache
-def erf_student(seed, fixed=True, T=3000.0):
-    """An erf student of an erf teacher, K = M = 2, learning with fixed feedback or by GD."""
+def erf_student(seed, fixed=True, silent=False, T=3000.0):
+    """An erf student of an erf teacher, K = M = 2, learning with fixed feedback or by GD.
+
+    silent: the second unit is told nothing, F_2 = 0.
+    """
     rng = np.random.default_rng(seed)
     u, a = np.eye(2, 4), np.ones(2)
     w, v = 0.3 * rng.standard_normal((2, 4)), 0.3 * rng.standard_normal(2)
-    F = rng.choice([-1, 1], 2) * rng.uniform(0.3, 1.5, 2)
+    F = rng.choice([-1, 1], 2) * rng.uniform(0.3, 1.5, 2) * (1, 1 - silent)
     ts = np.concatenate([[0], np.geomspace(0.1, T, 80)])
     found = teacher_student.erf_flow(w, v, u, a, ts, F if fixed else None)
     cosine = found.v @ F / np.linalg.norm(found.v, axis=1) / np.linalg.norm(F)
     return found, cosine, F
 
 
-def degeneracy(check, fixed=True):
-    seeds = check.tier(quick=16, full=64)
-    runs = [erf_student(seed, fixed) for seed in range(seeds)]
+def order_of_events(found, cosine):
+    """Whether the cosine of v and F is above 0.8 before the loss is a hundredth of its start."""
+    aligned, fitted = cosine >= 0.8, found.loss <= found.loss[0] / 100
+    return aligned.any() and np.argmax(aligned) < (np.argmax(fitted) if fitted.any() else np.inf)
+
+
+def degeneracy(check, fixed=True, silent=False):
+    seeds = check.tier(quick=16, full=64) if not silent else 6
+    runs = [erf_student(seed, fixed, silent) for seed in range(seeds)]
     matches = np.mean([np.mean(np.sign(f.v[-1]) == np.sign(F)) for f, _, F in runs])
-    on = (
-        f"K = M = 2, start of scale 0.3, |F_i| ≥ 0.3 of random signs, t = 3000, seeds 0-{seeds - 1}"
-    )
+    on = f"K = M = 2, start of scale 0.3, F_i of random signs, t = 3000, seeds 0-{seeds - 1}"
     check.at_least("share of signs of v that are those of F", matches, 1.0, fall=0.7, on=on)
-    early = np.mean([cosine[np.searchsorted(f.ts, 5)] for f, cosine, _ in runs])
-    check.at_least("mean cosine of v and F at t = 5", early, 0.9, fall=0.3, on=on)
+    if not silent:
+        early = np.mean([cosine[np.searchsorted(f.ts, 5)] for f, cosine, _ in runs])
+        check.at_least("mean cosine of v and F at t = 5", early, 0.9, fall=0.3, on=on)
+        first = np.mean([order_of_events(f, cosine) for f, cosine, _ in runs])
+        name = "share with a cosine of 0.8 before a loss of 1 % of its start"
+        check.at_least(name, first, 0.9, fall=0.6, on=on)
     if fixed:
-        middle = np.min([f.loss[np.searchsorted(f.ts, 5)] / f.loss[0] for f, _, _ in runs])
-        check.at_least("least loss at t = 5 / its start", middle, 1e-2, fall=1e-4, on=on)
         loss = np.max([f.loss[-1] for f, _, _ in runs])
-        check.at_most("largest loss at the end", loss, 1e-4, fall=1e-2, on=on)
+        check.at_most("largest loss at the end", loss, 1e-4, fall=5e-3, on=on)
     return runs
 
 
@@ -204,10 +244,9 @@ def claim_degeneracy_breaking(check):
     r"""Of the equivalent solutions DFA always finds the one with the signs of its feedback.
 
     They are $(\pm w_i, \pm v_i)$.  It aligns first, fits then: the cosine of $v$ and $F$ is large
-    long before the loss is small.
-    Gradient descent finds any of them.
+    before the loss is small.  Gradient descent finds any of them.
 
-    Assumes: erf student and teacher of two units each, T = I, small start.
+    Assumes: erf student and teacher of two units each, T = I, small start, no F_i near zero.
     Source: Refinetti et al. (2021); equations from their published code.
     Class: quoted
     """
@@ -233,6 +272,11 @@ def claim_degeneracy_breaking(check):
 def control_degeneracy_breaking_gradient_descent(check):
     """The error returns through v itself."""
     degeneracy(check, fixed=False)
+
+
+def control_degeneracy_breaking_silent_feedback(check):
+    """F_2 = 0: the second unit is told nothing."""
+    degeneracy(check, silent=True)
 
 
 # Order parameters are those of finite networks
@@ -337,8 +381,7 @@ def recovery(check, fixed=True):
     check.at_least(
         "share of students that learn as their feedback says", value, 1.0, fall=0.8, on=on
     )
-    if fixed:
-        check.at_most("drift of ½|w_k|² - F_k v_k, F_k > 0", np.max(drifts), 2e-3, fall=0.3, on=on)
+    check.at_most("drift of ½|w_k|² - F_k v_k, F_k > 0", np.max(drifts), 2e-3, fall=0.3, on=on)
     return shares
 
 
