@@ -3,7 +3,7 @@ import pytest
 from problems import RULES, SIZES, ending, problem
 
 import faflow as ff
-from faflow import laws
+from faflow import exact, laws
 
 
 @pytest.mark.parametrize("kind", RULES)
@@ -239,3 +239,15 @@ def test_what_was_made_is_told():
         2,
     )
     assert (len(given.X), *map(len, w0)) == SIZES
+
+
+def test_a_step_that_learns_at_first_blows_up_as_the_weights_grow():
+    """At zero any step is stable; at the minimum that FA reaches only those below 2/(3κ)."""
+    Y, C = np.array([[1.0]]), np.array([[4.0]])
+    task, rule, zero = ff.Task.factorisation(Y), ff.FA((C,)), (np.zeros((1, 1)), np.zeros((1, 1)))
+    limit = 2 / exact.fa_modes(Y, C).rates[0]
+    calm = ff.iterate(rule, task, zero, eta=0.5 * limit, steps=100)
+    assert calm.loss(-1) <= 1e-28
+    with pytest.raises(ff.Unfinished, match="eta = 0.366667 is too large") as stop:
+        ff.iterate(rule, task, zero, eta=1.1 * limit, steps=100)
+    assert stop.value.solution.loss(2) < stop.value.solution.loss(0) / 2
