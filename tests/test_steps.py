@@ -248,6 +248,6 @@ def test_a_step_that_learns_at_first_blows_up_as_the_weights_grow():
     limit = 2 / exact.fa_modes(Y, C).rates[0]
     calm = ff.iterate(rule, task, zero, eta=0.5 * limit, steps=100)
     assert calm.loss(-1) <= 1e-28
-    with pytest.raises(ff.Unfinished, match="eta = 0.366667 is too large") as stop:
+    with pytest.raises(ff.Unfinished, match=r"eta = 0\.366667 is too large") as stop:
         ff.iterate(rule, task, zero, eta=1.1 * limit, steps=100)
     assert stop.value.solution.loss(2) < stop.value.solution.loss(0) / 2
