@@ -98,7 +98,8 @@ class Check:
         samples: (seeds, len(x)).  The power is fitted to the logarithms of their average over the
         seeds, "rms" or "mean", and its 95 % confidence interval is that of the jackknife over the
         seeds.  All of the interval must lie within the bound; in a control, all of it off by
-        `fall`.
+        `fall`.  An interval that leaves out `expected` itself says so: what it leaves out is then
+        of the next order, or chance.
         """
         from scipy.stats import t as student
 
@@ -127,6 +128,8 @@ class Check:
         needed, margin = f"{expected:g} ± {within:g}", f"off by ≥ {fall:g}"
         stands, falls = off + half <= within, off - half >= fall
         interval = (float(slope) - half, float(slope) + half)
+        if not self.control and not interval[0] <= expected <= interval[1]:
+            on += f"{'; ' * bool(on)}the interval leaves out {expected:.4g}"
         self._add(name, "measured", float(slope), needed, margin, stands, falls, on, interval)
 
     def figure(self, drawn, caption=""):

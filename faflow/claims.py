@@ -65,11 +65,22 @@ class Claim:
         return _tagged(self.trial.statement, "Assumes")
 
     @property
+    def proves(self):
+        """What its proofs show, as the docstring says: "the statement" if they show all of it."""
+        return _tagged(self.trial.statement, "Proves").rstrip(".")
+
+    @property
     def verdict(self):
-        """failed, proved (if any of its evidence is, by exact algebra) or measured."""
+        """failed, proved, proved in part, or measured.
+
+        Proved only if the docstring says ``Proves: the statement.``; a proof of a step, or of one
+        case, beside measurements of the rest is a proof in part.
+        """
         if not self.stands:
             return "failed"
-        return "proved" if "proved" in self.known else "measured"
+        if "proved" not in self.known:
+            return "measured"
+        return "proved" if self.proves == "the statement" else "proved in part"
 
     @property
     def known(self):
@@ -94,6 +105,7 @@ class Claim:
             "paper": self.trial.paper,
             "statement": body(self.trial.statement),
             "assumes": self.assumes,
+            "proves": self.proves,
             "source": self.source,
             "class": self.kind,
             "verdict": self.verdict,
@@ -133,7 +145,7 @@ def _tagged(text, tag):
 def body(text):
     """The statement without its tags."""
     return re.sub(
-        r"^(Assumes|Source|Class):.+?(?=\n\s*\n|\n\w+:|\Z)", "", text, flags=re.M | re.S
+        r"^(Assumes|Proves|Source|Class):.+?(?=\n\s*\n|\n\w+:|\Z)", "", text, flags=re.M | re.S
     ).strip()
 
 
@@ -174,9 +186,11 @@ def claims_of(trials):
         if not own:
             problems.append("It has no control, so nothing shows that the check can fail.")
         problems += [f"{c.name}: {c.problem or 'it did not run'}" for c in own if not c.passed]
+        made.append(Claim(claim, own, problems))
+        if made[-1].proves and "proved" not in made[-1].known:
+            problems.append("It says what it proves, but shows no proof.")
         if not problems:
             problems += [f"{c.name}: {why}" for c in own if (why := _foreign(claim, c))]
-        made.append(Claim(claim, own, problems))
     for control in controls:
         if of(control) is None:
             made.append(Claim(control, [], [f"{control.name} belongs to no claim of its file."]))

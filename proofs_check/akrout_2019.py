@@ -114,6 +114,7 @@ def claim_mirror_balance(check):
     and with piecewise linear layers its diagonal.  Proved for every size, 2 and 3 layers.
 
     Assumes: no weight decay.
+    Proves: the statement.
     Source: derived in this project.
     Class: derived
     """

@@ -77,6 +77,7 @@ def claim_matrix_balance(check):
     and along a flow.
 
     Assumes: linear layers, no weight decay.
+    Proves: the statement.
     Source: Arora, Cohen & Hazan (2018), recalled; the bias's part derived in this project.
     Class: recalled
     """
@@ -102,6 +103,7 @@ def claim_neuron_balance(check):
     Proved for every size, 2 to 5 layers with biases, every pattern of active units.
 
     Assumes: piecewise linear activation, no weight decay.
+    Proves: the statement.
     Source: Du, Hu & Lee (2018), recalled.
     Class: recalled
     """
@@ -125,6 +127,7 @@ def claim_layer_balance(check):
     Proved for every size, 2 to 5 layers with biases, every pattern of active units.
 
     Assumes: piecewise linear activation, no weight decay.
+    Proves: the statement.
     Source: Du, Hu & Lee (2018), recalled.
     Class: recalled
     """

@@ -26,6 +26,7 @@ def claim_law(check):
     $$ \frac{d}{dt} \operatorname{tr}(W W^\top) = 0 $$
 
     Assumes: linear layers & $n \ge 2$.
+    Proves: the statement.
     Source: nobody.
     Class: derived
     """
@@ -41,6 +42,17 @@ def claim_small(check):
     fig, ax = panels()
     ax.plot([1, 2], label="a line")
     check.figure(fig, "A line with $y = x$.")
+
+def claim_step(check):
+    """A step of it is proved.
+
+    Proves: a step.
+    """
+    check.proved(ff.prove(laws.feedback_balance, ff.FA))
+    check.at_most("x", 1, 2, fall=10)
+
+def control_step_broken(check):
+    check.at_most("x", 20, 2, fall=10)
 
 def control_small_broken(check):
     check.at_most("x", 20, 2, fall=10)
@@ -98,7 +110,12 @@ def test_the_report_asks_the_network_for_nothing(report):
 def test_the_numbers_lie_beside_the_report(report):
     whole = json.loads((report / "report.json").read_text())
     kinds = {c["claim"]["name"]: c["verdict"] for c in whole["claims"]}
-    assert kinds == {"claim_law": "proved", "claim_small": "measured", "claim_wrong": "failed"}
+    assert kinds == {
+        "claim_law": "proved",
+        "claim_step": "proved in part",
+        "claim_small": "measured",
+        "claim_wrong": "failed",
+    }
     assert whole["claims"][0]["paper"] == "A paper of 2020, with $x$ in its title."
     assert whole["claims"][0]["assumes"] == "linear layers & $n \\ge 2$."
     assert whole["tier"] == "quick"
@@ -108,7 +125,7 @@ SCRIPT = """
 <pre id="seen"></pre><script>
 const shown = (what) => [...document.querySelectorAll(what)].filter((e) => e.offsetParent).length;
 const seen = {};
-for (const name of ["all", "proved", "measured", "failed"]) {
+for (const name of ["all", "proved", "proved-in-part", "measured", "failed"]) {
   document.querySelector(`label[for=only-${name}]`).click();
   const rows = [...document.querySelectorAll("tr.claim")];
   seen[name] = rows.filter((row) => row.offsetParent).map((row) => row.id);
@@ -148,8 +165,9 @@ def test_a_browser_shows_a_row_a_claim_and_its_filters_work(report, tmp_path, wi
     finally:
         page.unlink()
     seen = json.loads(re.search(r'<pre id="seen">(.*?)</pre>', dom).group(1))
-    assert seen["all"] == ["paper-law", "paper-small", "paper-wrong"]
+    assert seen["all"] == ["paper-law", "paper-small", "paper-step", "paper-wrong"]
     assert seen["proved"] == ["paper-law"]
+    assert seen["proved-in-part"] == ["paper-step"]
     assert seen["measured"] == ["paper-small"]
     assert seen["failed"] == ["paper-wrong"]
     assert seen["all sections"] == 1

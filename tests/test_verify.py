@@ -213,6 +213,12 @@ def test_a_claim_without_a_control_does_not_stand(tmp_path):
     assert claim.problems == ["It has no control, so nothing shows that the check can fail."]
 
 
+def test_a_claim_that_says_it_is_proved_without_a_proof_does_not_stand(tmp_path):
+    said = CLAIM.replace("Source:", "Proves: the statement.\n    Source:")
+    claim = run(tmp_path, said, CONTROL)[0]["claim_x"]
+    assert claim.problems == ["It says what it proves, but shows no proof."]
+
+
 @pytest.mark.parametrize("name", ["control_y_broken", "control_x", "control_xy_broken"])
 def test_a_control_of_no_claim_is_a_problem_of_its_own(tmp_path, name):
     claims, _ = run(tmp_path, CLAIM, CONTROL, shows(FALLS, name=name))
@@ -614,6 +620,16 @@ def scaling(check, *, x=(1, 10, 100, 1000), seeds=30, power=-0.5, scale=1.0, spr
     noise = np.exp(spread * np.random.default_rng(0).standard_normal((seeds, len(x))))
     samples = scale * noise * np.asarray(x, dtype=float) ** power
     check.scaling("x", x, samples, -0.5, **{"within": 0.1, "fall": 0.3} | said)
+
+
+@pytest.mark.parametrize(
+    ("power", "on"), [(-0.5, "here"), (-0.55, "here; the interval leaves out -0.5")]
+)
+def test_an_interval_that_leaves_out_the_expected_power_says_so(power, on):
+    check = Check()
+    scaling(check, power=power, spread=0.01, on="here")
+    assert check.evidence[0].stands
+    assert check.evidence[0].on == on
 
 
 def judged(show, control=False):
