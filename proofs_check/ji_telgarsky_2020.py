@@ -367,18 +367,40 @@ def random_states(each, phi=None):
 
 
 RANDOM = "(d log ã / d log|w| - L tan²θ) cos²θ, least at random states"
+RISING_RANDOM = "dã/du over |ã|, least at random states"
 ALONG = "(d log ã / d log|w| - L tan²θ) cos²θ, least along flows"
 RISING = "d log ã / du, least along flows"
 RELU = "(d log ã / d log|w| - L tan²θ) cos²θ, least at states along training"
 
 
+def wrong_states(each):
+    """(task, w, L): linear, ten samples close together, all of them on the wrong side: α < 0."""
+    for seed in range(each):
+        rng = np.random.default_rng([seed, 10])
+        teacher = rng.standard_normal((3, 1))
+        teacher /= np.linalg.norm(teacher)
+        X = teacher + 0.05 * rng.standard_normal((3, 10))
+        w = (-(10 ** rng.uniform(-2, 0)) * teacher.T,)
+        yield ff.Task(X, np.ones((1, 10)), "linear", LOSSES[seed % 2]), w, 1
+
+
+def growth_at(check, states, on, value=np.min, rising=True):
+    """Slack of the inequality and rise of ã at these states (task, w, L)."""
+    slacks, rises = [], []
+    for task, w, L in states:
+        slacks.append(margins.margin_slack(ff.GD(), w, task=task, degree=L))
+        rise = margins.margin_growth(ff.GD(), w, task=task, degree=L)
+        rises.append(rise * np.sign(margins.smoothed_margin(ff.GD(), w, task=task)))
+    on = f"{len(slacks)} {on}; 1e-11 for rounding"
+    check.at_least(RANDOM, value(slacks), -1e-11, fall=-0.1, on=on)
+    if rising:
+        check.at_least(RISING_RANDOM, value(rises), -1e-11, fall=-0.1, on=on)
+
+
 def growth_at_random(check, phi=None):
-    slacks = [
-        margins.margin_slack(ff.GD(), w, task=task, degree=L)
-        for task, w, L in random_states(check.tier(100, 2000), phi)
-    ]
-    seen = f"{len(slacks)} states of networks with L = 1, 2, 3, both losses; seeds from 0"
-    check.at_least(RANDOM, slacks, -1e-11, fall=-0.1, on=f"{seen}; 1e-11 for rounding")
+    states = random_states(check.tier(100, 2000), phi)
+    on = "states of networks with L = 1, 2, 3, both losses; seeds from 0"
+    growth_at(check, states, on, rising=phi is None)
 
 
 def least_along(sol, law, L):
@@ -425,7 +447,9 @@ def claim_margin_growth(check):
     $\phi(x) = -\ell'(p)\,p$ at $p = \ell^{-1}(x)$: $-x \log x$, or for the logistic loss
     $-(1 - e^{-x}) \log(e^x - 1)$.  Both are concave with $\phi(0) = 0$ (the
     second up to $x = 1.5$), so they are subadditive.  The inequality is one of states: measured at
-    random ones, along training of relu networks in discrete steps, and along flows.
+    random ones, along training of relu networks in discrete steps, and along flows.  The premise
+    $\alpha > 0$ is needed: below, the division by $\alpha$ turns the inequality round, and where
+    many samples alike are all on the wrong side $\tilde a$ itself falls, for both losses.
 
     Assumes: homogeneous network, exponential or logistic loss, summed; alpha > 0; gradient flow.
     The flows are from data and starts selected for the powers of the other claims.
@@ -462,6 +486,12 @@ def claim_margin_growth(check):
     check.figure(
         fig, "Left, growth of the margin at random states; right, along flows of two layers."
     )
+
+
+def control_margin_growth_negative_margin(check):
+    """α < 0: ten samples close together, all on the wrong side of a plane."""
+    on = "states of linear networks with α < 0, the two losses in turn, seeds from 0, the largest"
+    growth_at(check, wrong_states(check.tier(100, 400)), on, value=np.max)
 
 
 def control_margin_growth_tanh(check):
@@ -566,12 +596,52 @@ def directional(check, paths, L, edges, on, power=True):
 
 LOST = "least log 1/loss over log t, at the end"
 CLOSE = "largest difference of min p and α, over |w|^L, at the end"
+LEAST, LARGEST = (
+    f"{which} (min p - α) / (log n + (n - 1)e^(-min p))" for which in ("least", "largest")
+)
 
 
-def separated(check, sols, L, on, near=1e-3):
-    """What separability gives: the loss falls as 1/t or faster up to logarithms, and ã meets ā.
+def apart_at(task, w, mean=False, counted=True):
+    """(min p - α) / (log n + (n - 1)e^{-min p}).
 
-    near: bound of ā - ã, which is at most log(n)/|w|^L and a term as small as e^-p.
+    mean: α is that of the mean of the losses; counted: whether log n is in the bound.
+    """
+    p = margins.margins(ff.GD(), w, task=task)
+    n, least = p.size, p.min()
+    alpha = margins.smoothed_margin(ff.GD(), w, task=task)
+    if mean:
+        x = np.exp(margins.log_loss(p, task.loss.name)) / n
+        alpha = -np.log(x if task.loss.name == "exponential" else np.expm1(x))
+    return (least - alpha) / (counted * np.log(n) + (n - 1) * np.exp(-least))
+
+
+def equal_margins(each):
+    """(task, w, L): n samples of the same margin, where the bound is met as the margin grows."""
+    for seed in range(each):
+        rng = np.random.default_rng([seed, 11])
+        n = rng.integers(2, 21)
+        w = (np.array([[rng.uniform(6, 20)]]),)
+        yield ff.Task(np.ones((1, n)), np.ones((1, n)), "linear", LOSSES[seed % 2]), w, 1
+
+
+def meeting(check, **broken):
+    """The two normalised margins meet as said, at random states and where all p are equal."""
+    each = check.tier(50, 500)
+    random = [] if "counted" in broken else list(random_states(each))
+    equal = [] if "mean" in broken else list(equal_margins(each))
+    seen = [apart_at(task, w, **broken) for task, w, _ in [*random, *equal]]
+    on = f"{len(random)} random states of L = 1, 2, 3, {len(equal)} of equal margins, both losses,"
+    on += " seeds from 0; 1e-12 for rounding"
+    if "counted" not in broken:
+        check.at_least(LEAST, best(check, seen), -1e-12, fall=-0.1, on=on)
+    if "mean" not in broken:
+        check.at_most(LARGEST, worst(check, seen), 1 + 1e-12, fall=10, on=on)
+
+
+def separated(check, sols, L, on, near=1e-3, lost=0.95):
+    """What separability gives: the loss falls as 1/t up to logarithms, and ã meets ā.
+
+    near: bound of ā - ã at the end; lost: of log 1/loss over log t.
     """
     falls, apart = [], []
     for sol in sols:
@@ -580,8 +650,19 @@ def separated(check, sols, L, on, near=1e-3):
         falls.append(-log_loss / sol.observed["log_time"][-1])
         least = margins.least_margin(sol.rule, w, task=sol.task, degree=L)
         apart.append(least - margins.normalised_margin(sol.rule, w, task=sol.task, degree=L))
-    check.at_least(LOST, best(check, falls), 0.5, fall=0.1, on=on)
+    check.at_least(LOST, best(check, falls), lost, fall=0.1, on=on)
     check.at_most(CLOSE, worst(check, apart), near, fall=0.3, on=on)
+    if not check.control:
+        seen = np.concatenate([quotients(sol) for sol in sols])
+        on += "; every step with α > 0.1; 1e-9 for rounding of p up to 1e6"
+        check.at_least(LEAST, seen, -1e-9, fall=-0.1, on=on)
+        check.at_most(LARGEST, seen, 1 + 1e-9, fall=10, on=on)
+
+
+def quotients(sol):
+    """`apart_at` along a flow."""
+    alphas = sol.measure(margins.smoothed_margin, task=sol.task)
+    return [apart_at(sol.task, sol.at(k)) for k in np.flatnonzero(alphas > 0.1)]
 
 
 @cache
@@ -620,7 +701,8 @@ def claim_directional_convergence(check):
     r"""Once $\alpha > 0$, the loss goes to 0 and the path of $w/|w|$ has finite length.
 
     So $w/|w|$ converges, while $|w|$ grows; and the two normalised margins meet,
-    $0 \le \min p/|w|^L - \tilde{a} \le (\log n + (n - 1)e^{-\min p})/|w|^L$.
+    $0 \le \min p/|w|^L - \tilde{a} \le (\log n + (n - 1)e^{-\min p})/|w|^L$ (measured as the
+    difference over the right side, at random states and along flows).
     Seen is more: the length gained while $\log 1/\mathcal{L}$ grows by a factor $e$ falls as
     $(\log 1/\mathcal{L})^{-1/L}$, which is summable.  A count of orders says why: what does not
     grow of the weights stays of order one, while $|w|$ grows as $(\log 1/\mathcal{L})^{1/L}$.  That
@@ -637,7 +719,8 @@ def claim_directional_convergence(check):
     Class: derived
     """
     fig, (left, right) = panels(2)
-    separated(check, all_mirrored(False), 1, MIRRORED.format("right"), near=0.1)
+    meeting(check)
+    separated(check, all_mirrored(False), 1, MIRRORED.format("right"), near=0.1, lost=0.5)
     for number, kind in enumerate((*homogeneous(check), "relu")):
         pairs, edges = runs(check, kind), edges_of(kind)
         paths, L = [path_of_flow(sol) for sol, _ in pairs], pairs[0][1]
@@ -663,7 +746,18 @@ def draw_path(left, right, path, edges, label, **style):
 
 def control_directional_convergence_not_separable(check):
     """A fifth of the labels is wrong: |w| and the loss do not move on, nor do the margins meet."""
-    separated(check, all_mirrored(True), 1, MIRRORED.format("some wrong"), near=0.1)
+    on = MIRRORED.format("some wrong")
+    separated(check, all_mirrored(True), 1, on, near=0.1, lost=0.5)
+
+
+def control_directional_convergence_mean_loss(check):
+    """α of the mean of the losses, which is not below the least margin."""
+    meeting(check, mean=True)
+
+
+def control_directional_convergence_without_log_n(check):
+    """The term log n of the bound is left out."""
+    meeting(check, counted=False)
 
 
 def control_directional_convergence_not_definable(check):
@@ -772,6 +866,39 @@ def allowed(sol, k, L):
     return factor * (sol.task.X.shape[1] - 1) / (np.e * L * alpha)
 
 
+def few_margins(each, sizes):
+    """(task, w, L): one input, chains of L equal weights, margins p_min + 1 or with random gaps.
+
+    w is parallel to the gradient, so that of the steps to the bound only the last is not sharp.
+    """
+    for n in sizes:
+        for seed in range(each):
+            rng, L = np.random.default_rng([seed, n, 12]), 1 + seed % 3
+            least = 10 ** rng.uniform(0.5, 2)
+            gaps = np.ones(n - 1) if seed % 4 < 2 else rng.exponential(2.0, n - 1)
+            X = np.concatenate([[1.0], 1 + gaps / least])[None]
+            task = ff.Task(X, np.ones((1, n)), "linear", LOSSES[seed % 2])
+            w = (np.array([[least ** (1 / L)]]),) * L
+            if margins.smoothed_margin(ff.GD(), w, task=task) > 0:
+                yield task, w, L
+
+
+SLACK = "Σ λ(p - min p) / |w|² over c(n - 1)/(e L α), at single states"
+
+
+def complementarity(check, states, on, bound=lambda n: 1):
+    """bound: what the right side is multiplied by, in a control."""
+    seen = []
+    for task, w, L in states:
+        n, alpha = task.X.shape[1], margins.smoothed_margin(ff.GD(), w, task=task)
+        right = (LOSSES.index(task.loss.name) + 1) * (n - 1) / (np.e * L * alpha)
+        seen.append(margins.kkt_residuals(ff.GD(), w, task=task)[1] / (right * bound(n)))
+    check.at_most(SLACK, np.max(seen), 1.0, fall=1.3, on=f"{len(seen)} {on}")
+
+
+ONE_INPUT = "states of one input and L = 1, 2, 3, w parallel to the gradient, n = {}, both losses"
+
+
 def kkt(check, kind, rule="GD", own=True):
     """own: the natural multipliers, not those of NNLS."""
     x, pairs, on = grid(kind), runs(check, kind, rule), said(check, kind, grid(kind))
@@ -804,7 +931,10 @@ def claim_kkt_points(check):
 
     with $\lambda_i = |w| |\ell'(p_i)| / |\nabla\mathcal{L}|$, and $c = 1$ for the exponential, $2$
     for the logistic loss.  The bound is derived, from $|w| |\nabla\alpha| \ge L\alpha$,
-    $\lambda_i |\nabla\alpha| / |w| \le c\,e^{-(p_i - p_{\min})}$ and $x e^{-x} \le 1/e$.
+    $\lambda_i |\nabla\alpha| / |w| \le c\,e^{-(p_i - p_{\min})}$ and $x e^{-x} \le 1/e$.  It is one
+    of states, so measured at random ones as well, and at some where it is nearly met: with two
+    margins 1 apart and $w$ parallel to the gradient the left side is 0.73 of it, for the
+    exponential loss and large margins.
     Stationarity falls as $(\log t)^{-1/L}$, complementarity as $1/\log t$.
 
     Assumes: homogeneous network with locally Lipschitz gradients and one output, alpha > 0,
@@ -814,6 +944,11 @@ def claim_kkt_points(check):
     Class: derived
     """
     fig, (left, right) = panels(2)
+    each = check.tier(50, 500)
+    states = (state for state in random_states(each) if len(state[0].Y) == 1)
+    on = "random states, L = 1, 2, 3, n = 8 and 20, both losses, seeds from 0"
+    complementarity(check, states, on)
+    complementarity(check, few_margins(each, (2, 8, 20)), ONE_INPUT.format("2, 8, 20"))
     for number, kind in enumerate(homogeneous(check)):
         x, between, slacks, bounds, L = kkt(check, kind)
         color = COLOURS[number]
@@ -836,6 +971,18 @@ def claim_kkt_points(check):
     left.legend(fontsize=8, ncols=2, loc="upper right")
     right.legend(fontsize=8, ncols=2, loc="upper right")
     check.figure(fig, "How far the weights are from a KKT point, at any norm.")
+
+
+def control_kkt_points_half_the_constant(check):
+    """Half of c, with two samples."""
+    states = few_margins(check.tier(50, 500), (2,))
+    complementarity(check, states, ONE_INPUT.format("2"), bound=lambda n: 1 / 2)
+
+
+def control_kkt_points_without_the_number_of_samples(check):
+    """The factor n - 1 is left out, with twenty samples."""
+    states = few_margins(check.tier(50, 500), (20,))
+    complementarity(check, states, ONE_INPUT.format("20"), bound=lambda n: 1 / (n - 1))
 
 
 def control_kkt_points_multipliers_by_least_squares(check):

@@ -82,6 +82,21 @@ def weak_alignment(check, scale=0.0):
     check.at_most("|A_{l+1} + A_{l+1}ᵀ - A_l G_{l-1} A_lᵀ|", worst(off), 1e-9, fall=0.05, on=on)
 
 
+def changes(check, scale, rows=False):
+    """That of W_1, W_2 along flows: its part outside the ranges of F_1, F_2; rows: of ΔW_2, F_1."""
+    seeds, gaps = check.tier(quick=2, full=10), []
+    for seed in range(seeds):
+        sol = deep_flow(seed, scale)
+        onto = [F @ np.linalg.pinv(F) for F in sol.rule.B]
+        moved = [W[-1] - W[0] for W in sol.w]
+        outside = [moved[1] - moved[1] @ onto[0]] if rows else []
+        outside = outside or [moved[k] - onto[k] @ moved[k] for k in (0, 1)]
+        gaps.append(max(np.abs(gap).max() for gap in outside))
+    name = "|ΔW_2 - ΔW_2F_1F_1⁺|" if rows else "|ΔW_l - F_lF_l⁺ΔW_l|, l = 1, 2"
+    on = f"start of {scale:g}, Gaussian F, t = 40, seeds 0-{seeds - 1}"
+    check.at_most(name, np.min(gaps) if check.control else np.max(gaps), 1e-12, fall=0.1, on=on)
+
+
 def claim_weak_alignment(check):
     r"""From zero weights DFA's layers are products of the feedbacks: $W_l = F_lA_lF_{l-1}^\top$.
 
@@ -89,17 +104,22 @@ def claim_weak_alignment(check):
        A_{l+1} + A_{l+1}^\top = A_l\,G_{l-1}A_l^\top,\quad G_l = F_l^\top F_l,\; G_0 = I $$
 
     The second line telescopes, since $\dot A_1 = E\Sigma$ and $\dot A_l = \dot A_{l-1}G_{l-2}
-    A_{l-1}^\top$.  That the range of $\dot W_1$ lies in that of $F_1$ is proved for every size.
+    A_{l-1}^\top$.  That the ranges of $\dot W_1$ and $\dot W_2$ lie in those of $F_1$ and $F_2$ is
+    proved for every size and any start; that the rows of $W_2$ lie in the range of $F_1$ is so from
+    zero alone.
 
     Assumes: linear layers; zero weights at the start; F of full column rank.
     Source: the factors in Refinetti et al. (2021), as quoted in reviews; the telescoping law is
     derived in this project.
     Class: derived
     """
-    law = lambda rule, w, N: N.T @ w[0]
-    given = {"letters": {"N": ("h1", "k")}, "relations": ["N' B1 = 0"]}
-    check.proved(ff.prove(law, ff.DFA, depth=4, **given))
+    for k in (0, 1):
+        law = lambda rule, w, N, k=k: N.T @ w[k]
+        given = {"letters": {"N": (f"h{k + 1}", "k")}, "relations": [f"N' B{k + 1} = 0"]}
+        check.proved(ff.prove(law, ff.DFA, depth=4, **given))
     weak_alignment(check)
+    changes(check, 0.3)
+    changes(check, 0.0, rows=True)
     fig, (left, right) = panels(2)
     for scale, color, label in ((0.0, "C0", "from zero"), (0.3, "C3", "control: a start of 0.3")):
         for seed in range(2):
@@ -113,6 +133,11 @@ def claim_weak_alignment(check):
     left.legend(fontsize=8, loc="upper left")
     right.legend(fontsize=8, loc="upper left")
     check.figure(fig, "The factors of the weights along DFA flows of four-layer networks.")
+
+
+def control_weak_alignment_other_start_changes(check):
+    """From a start of 0.3 ΔW_1 stays in the range of F_1; the rows of ΔW_2 leave it."""
+    changes(check, 0.3, rows=True)
 
 
 def control_weak_alignment_other_start(check):
@@ -306,7 +331,7 @@ SAMPLES = np.array([100, 1_000, 10_000, 100_000])
 def order_parameters(check, kind=ff.FA):
     seeds = check.tier(quick=12, full=40)
     gaps = np.array([[sampled_gap(s, n, kind=kind) for n in SAMPLES] for s in range(seeds)])
-    on = f"K = M = 2, four inputs, t = 2, seeds 0-{seeds - 1}"
+    on = f"K = M = 2, four inputs, t = 2, 100 to 100,000 samples, seeds 0-{seeds - 1}"
     check.scaling(
         "power of the number of samples in the gap",
         SAMPLES,
@@ -323,7 +348,9 @@ def claim_order_parameters(check):
     r"""Networks trained by FA on $n$ samples follow the order parameters up to $O(n^{-1/2})$.
 
     The flow of the whole network by the rule itself, with Gaussian inputs, against the equations
-    for $Q$, $R$ and $v$, which average over all inputs.
+    for $Q$, $R$ and $v$, which average over all inputs.  Over the 40 seeds of the full tier the
+    power is -0.461 and its interval [-0.494, -0.429] leaves out -1/2, by the chance of these seeds
+    as far as seen: 200 others, at 100 to 10,000 samples, gave -0.50.
 
     Assumes: Gaussian inputs; erf units; one hidden layer, where DFA is FA.
     Source: Saad & Solla (1995) and Refinetti et al. (2021), whose published code has these
@@ -351,62 +378,102 @@ def control_order_parameters_gradient_descent(check):
 
 
 @cache
-def relu_students(K, M, fixed=True, number=24, T=200.0):
-    """ReLU students of a positive ReLU teacher: losses at the end and positive feedback entries."""
-    rng = np.random.default_rng([K, M])
-    u = np.linalg.qr(rng.standard_normal((4, 4)))[0][:M]
+def relu_students(K, M, fixed=True, number=24, T=200.0, teacher=None):
+    """ReLU students of a positive ReLU teacher: losses at the end and feedback entries.
+
+    teacher: None for orthonormal units, or the seed of units of random directions, where all
+    feedback is positive if it is fixed and K = M, as with other signs no student can learn.
+    """
+    rng = np.random.default_rng([K, M] if teacher is None else [K, M, teacher])
+    if teacher is None:
+        u = np.linalg.qr(rng.standard_normal((4, 4)))[0][:M]
+    else:
+        u = rng.standard_normal((M, 4))
+        u /= np.linalg.norm(u, axis=1, keepdims=True)
     w, v = 0.1 * rng.standard_normal((number, K, 4)), 0.1 * rng.standard_normal((number, K))
     F = rng.standard_normal((number, K))
     F = np.sign(F) * np.maximum(np.abs(F), 0.3)
+    if teacher is not None and K == M:
+        F = np.abs(F)
     ts = np.linspace(0, T, 41)
     told = F if fixed else None
     return teacher_student.relu_flow(w, v, u, np.ones(M), ts, told), F
 
 
 PAIRS = ((1, 1), (2, 1), (2, 2), (3, 2))
+LEARNED = 1e-3
+"""Loss below which a student has learned."""
+
+NEEDED = "share that learn of students with fewer than M positive F_k"
+ENOUGH = "share that learn of students with M positive F_k or more"
+STUDENTS = "|F| ≥ 0.3, start of scale 0.1, d = 4"
+
+
+def shares_that_learn(runs):
+    """Of (students, F, M): shares of all that learn without and with enough positive entries."""
+    learned = np.concatenate([found.loss[-1] < LEARNED for found, _, _ in runs])
+    enough = np.concatenate([np.sum(F > 0, axis=1) >= M for _, F, M in runs])
+    share = lambda those: np.mean(learned[those]) if those.any() else np.nan
+    return share(~enough), share(enough), (~enough).sum(), enough.sum()
 
 
 def recovery(check, fixed=True):
     number = check.tier(quick=24, full=96)
-    agree, shares, drifts = [], [], []
-    for K, M in PAIRS:
-        found, F = relu_students(K, M, fixed, number)
-        enough = np.sum(F > 0, axis=1) >= M
-        agree.append(np.mean((found.loss[-1] < 1e-3) == enough))
-        shares.append(np.mean(found.loss[-1] < 1e-3))
+    runs = [(*relu_students(K, M, fixed, number), M) for K, M in PAIRS]
+    shares = [np.mean(found.loss[-1] < LEARNED) for found, _, _ in runs]
+    pairs = "(1, 1), (2, 1), (2, 2), (3, 2), t = 200"
+    if fixed and check.full:
+        runs.append((*relu_students(3, 3, fixed, number, 1000.0), 3))
+        pairs += ", and (3, 3), t = 1000"
+    drifts = []
+    for found, F, _ in runs:
         law = np.sum(found.overlaps[0] ** 2, axis=-1) / 2 - F * found.v
         drifts.append(np.max(np.abs(law - law[0])[:, F > 0], initial=0.0))
-    on = f"four (K, M), {number} students each, |F| ≥ 0.3, start of scale 0.1, d = 4, t = 200"
-    value = np.min(agree) if fixed else np.mean(agree)
-    check.at_least(
-        "share of students that learn as their feedback says", value, 1.0, fall=0.8, on=on
-    )
-    check.at_most("drift of ½|w_k|² - F_k v_k, F_k > 0", np.max(drifts), 2e-3, fall=0.3, on=on)
+    without, with_enough, few, many = shares_that_learn(runs)
+    on = f"orthonormal teacher units, seed [K, M], (K, M) = {pairs}; {number} students each"
+    on += f", {STUDENTS}"
+    check.at_most(NEEDED, without, 0.0, fall=0.2, on=f"{few} students: {on}")
+    if fixed:
+        check.at_least(ENOUGH, with_enough, 1.0, fall=0.9, on=f"{many} students: {on}")
+        other = [(*relu_students(3, 2, True, number, 200.0, seed), 2) for seed in (0, 1)]
+        without, _, few, _ = shares_that_learn(other)
+        on = f"{few} students: teacher units of random directions, seeds [3, 2, 0] and [3, 2, 1]"
+        on += f", (K, M) = (3, 2), t = 200, {number} students each, {STUDENTS}"
+        check.at_most(NEEDED, without, 0.0, fall=0.2, on=on)
+    check.at_most("drift of ½|w_k|² - F_k v_k, F_k > 0", np.max(drifts), 2e-3, fall=0.3, on=pairs)
     return shares
 
 
 def claim_relu_recovery(check):
-    r"""A ReLU student of a positive teacher learns by FA just where enough feedback is positive.
+    r"""A ReLU student of a positive teacher learns by FA only with enough positive feedback.
 
     $$ P = 2^{-K}\sum_{k \ge M}\binom{K}{k} $$
 
-    $F_kv_k = \tfrac12\|w_k\|^2 + \text{const}$ is kept, so from a small start a unit with $F_k < 0$
-    cannot grow into one with $v_k > 0$, and a ReLU cannot change its sign; at least $M$ of the $K$
-    entries must be positive.  The flow is averaged over all Gaussian inputs.  Units with
-    $F_k < 0$ die and then slide along $w_k = 0$, where fixed steps chatter; the law is
-    measured on the others.
+    is the share of students whose random signs allow it.  $F_kv_k = \tfrac12\|w_k\|^2 +
+    \text{const}$ is kept (proved), so from a small start a unit with $F_k < 0$ cannot grow with
+    $v_k > 0$, and a ReLU cannot change its sign; at least $M$ of the $K$ entries must be positive,
+    for any teacher no two of whose units lie on one line: each of its kinks needs such a unit.
+    That so many are enough is measured for teachers of orthonormal units, at the few $(K, M)$ that
+    ran; for three units of random directions it is false: see the control, where some stay at
+    losses of about 0.01.  The flow is averaged over all Gaussian inputs.  Units with $F_k < 0$ die
+    and then slide along $w_k = 0$, where fixed steps chatter; the law is measured on the others.
 
-    Assumes: ReLU units, positive output weights of the teacher, small start.
+    Assumes: ReLU units, positive output weights of the teacher, small start; for "enough" also
+    orthonormal teacher units, |F| ≥ 0.3, (K, M) = (1, 1), (2, 1), (2, 2), (3, 2), in the full tier
+    (3, 3).
     Source: stated in a public formalisation after Refinetti et al. (2021); the argument by the law
     is derived in this project.
     Class: derived
     """
     check.proved(ff.prove(ff.laws.neuron_feedback_balance, ff.FA, activation="piecewise"))
     shares = recovery(check)
+    number = check.tier(quick=24, full=96)
     places = np.arange(len(PAIRS))
     said = [sum(comb(K, k) for k in range(M, K + 1)) / 2**K for K, M in PAIRS]
     descent = [np.mean(relu_students(K, M, False)[0].loss[-1] < 1e-3) for K, M in PAIRS]
-    exact = [np.mean(np.sum(relu_students(K, M)[1] > 0, axis=1) >= M) for K, M in PAIRS]
+    exact = [
+        np.mean(np.sum(relu_students(K, M, True, number)[1] > 0, axis=1) >= M) for K, M in PAIRS
+    ]
     fig, ax = panels()
     ax.bar(places - 0.2, shares, 0.4, color="C0", label="FA")
     ax.bar(places + 0.2, descent, 0.4, color="C3", label="control: gradient descent")
@@ -416,9 +483,23 @@ def claim_relu_recovery(check):
     ax.set_xticks(places, [str(pair) for pair in PAIRS])
     ax.set_ylim(0, 1.5)
     ax.legend(fontsize=8, ncols=2)
-    check.figure(fig, "How many of 24 students reach the teacher by t = 200.")
+    caption = (
+        f"How many of {number} students of orthonormal teachers learn by t = 200 (of 24 by GD)."
+    )
+    check.figure(fig, caption)
 
 
 def control_relu_recovery_gradient_descent(check):
     """Gradient descent, whose students do not know of F."""
     recovery(check, fixed=False)
+
+
+def control_relu_recovery_random_teachers(check):
+    """Three teacher units of random directions, all feedback positive: some students get stuck.
+
+    On two of the six teachers drawn; on the other four all 24 learn, or all but one.
+    """
+    T, seeds = check.tier((500.0, (5,)), (1000.0, (2, 5)))
+    runs = [(*relu_students(3, 3, True, 24, T, seed), 3) for seed in seeds]
+    on = f"(K, M) = (3, 3), teachers of seeds [3, 3, k], k = {seeds}, 24 students each, {STUDENTS}"
+    check.at_least(ENOUGH, shares_that_learn(runs)[1], 1.0, fall=0.9, on=f"{on}, t = {T:g}")

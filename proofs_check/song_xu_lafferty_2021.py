@@ -510,7 +510,7 @@ def start_rate(c, p, seeds, first_layer=True, kind="isometric"):
 
 
 def initial_rate(check, correlations=(0, *CORRELATIONS), **broken):
-    seeds, widths = check.tier((40, DIRECT), (60, WIDTHS))
+    seeds, widths = check.tier((40, DIRECT), (40 if check.control else 120, WIDTHS))
     for c in correlations:
         gaps = [start_rate(c, p, seeds, **broken) - (1 + c) for p in widths]
         check.scaling(
@@ -959,7 +959,9 @@ def claim_no_alignment_without_penalty(check):
     $|\beta(t) - \beta(0)|$ stays bounded while $|\beta(0)|\approx\sqrt p$, and
     $\cos(b,\beta(0))$ has variance $1/p$.  One width proves nothing: at $p = 200$ the cosine can be
     0.2.  Measured over three decades of widths, linear networks along flows, relu and tanh in
-    discrete steps.
+    discrete steps.  The power of the largest of 31 times, -0.526 [-0.548, -0.505] in the full tier,
+    is bent at the small widths: with 400 seeds it is -0.56 from 100 to 1,000, -0.54 from there to
+    10,000, and -0.49 from there on.
 
     Assumes: λ = 0, the number of samples fixed, b independent of β(0).
     Source: Song, Xu & Lafferty (2021), recalled; the power is derived in this project.
@@ -1197,7 +1199,9 @@ def claim_sharp_alignment(check):
     The output weights relax at rate $\lambda$ while $W$ grows along $b$ at rate $p^{-1/2}$; in slow
     time $\dot\sigma = \lambda|y|/(1+\lambda+\sigma^2)$.  When the penalty ends the cosine stays
     and the error goes to zero.  Measured over three decades of widths by the exact reduction: the
-    distance from the law falls as $p^{-1/2}$; and at one width on whole networks.
+    distance from the law falls as $p^{-1/2}$; and at one width on whole networks.  That in the full
+    tier one interval, [-0.554, -0.504] for cos(b, β) at T with λ = 0.5 and κ = 1, leaves out -1/2
+    is chance as far as seen: 400 seeds gave [-0.524, -0.496].
 
     Assumes: a linear network, orthonormal samples, λ constant until T and 0 after.
     Source: that alignment stays above a positive constant is the main theorem of Song, Xu &
@@ -1615,7 +1619,9 @@ def claim_schedules(check):
     what counts is the integral in units of $\sqrt p/|y|$.  Measured: the error under way and the
     final cosine under three schedules over three decades of widths, and error and cosine over three
     decades of a falling penalty.  One of the three is $2e^{-\tau}$ as 44 steps, beside the law of
-    the exponential itself.
+    the exponential itself.  Of the error the powers fitted in the full tier are -0.47 for the first
+    staircase and -0.46 for the exponential, within the tolerance but with intervals that leave out
+    -1/2, as do those of 400 seeds: terms of higher order, which are not derived here, bend them.
 
     Assumes: a linear network, orthonormal samples, a penalty piecewise constant in τ.
     Source: that schedules with a finite sum give both convergence and alignment is in Song, Xu &
@@ -1702,13 +1708,35 @@ def discrete_errors(p, seeds, factor, steps=40, reach=None, after=0.0, counted=T
     return eta, np.linalg.norm(run.error[:, :, 0], axis=-1) / np.sqrt(5)
 
 
+TINY = 1e-6
+"""|e|/|y| at which the factor of a step is looked at: W hardly moves, and no rounding is seen."""
+
+
+def late_factors(p, seeds, aligned=True, share=0.9, steps=100):
+    """|e_{t+1}|/|e_t| and max |1 - ηλ_i|, (seeds,) each, where |e|/|y| falls below `TINY`.
+
+    η is `share` of the least bound 2/λmax of these networks when the penalty ends.
+    aligned: λ_i are those of G + H at that step; else those before any training.
+    """
+    made, start = batch(p, seeds), stiffened(p, seeds)
+    eta = float(share * 2 / stiffness(p, seeds).max())
+    run = wide.reduced_steps(made, eta=eta, steps=steps, every=1, penalties=[0.0], start=start)
+    sizes = np.linalg.norm(run.error[:, :, 0], axis=-1) / np.sqrt(5)
+    if not (sizes[-1] < TINY).all():
+        raise RuntimeError(f"A network of width {p} has not reached {TINY:g} in {steps} steps.")
+    late, each = np.argmax(sizes < TINY, axis=0), np.arange(seeds)
+    kernels = run.kernel()[late - 1, each, 0] if aligned else start.kernel()[0, :, 0]
+    factors = np.abs(1 - eta * np.linalg.eigvalsh(kernels)).max(axis=1)
+    return sizes[late, each] / sizes[late - 1, each], factors
+
+
 def law_under_penalty(eta, steps=40, p=WIDTHS[-1]):
     """|e|/|y| of the law so many steps after λ rose from 0.5 to 1."""
     schedule = ff.Piecewise((STIFF[1],), (STIFF[0], RAISED))
     return wide.alignment_law(schedule, STIFF[1] + steps * eta / np.sqrt(p / 5) * np.ones(1)).error
 
 
-def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2, 3), counted=True):
+def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2, 3), counted=True, aligned=True):
     seeds = check.tier(32, 100)
     sigma = wide.alignment_law(STIFF[0], [STIFF[1]]).sigma[0]
     on = f"λ = 0.5 until 4√p/|y|, seeds 0-{seeds - 1}, n = 5, d = 8"
@@ -1723,20 +1751,14 @@ def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2, 3), counted=T
             on=on + ", widths 100 to 100,000",
         )
     if 1 in parts:
-        gaps, stable = [], np.full(seeds, True)
-        for p in WIDTHS:
-            eta, sizes = discrete_errors(p, seeds, factor=0.75, steps=30, reach=reach)
-            gaps.append(sizes[-1] / sizes[-2] - (eta * (1 + sigma**2) - 1))
-            stable &= eta * stiffness(p, seeds, reach) < 1.8
-        check.scaling(
-            "power of p in the late |e(t+1)|/|e(t)| less its limit η(1 + σ²) - 1",
-            WIDTHS,
-            np.array(gaps).T[stable],
-            ROOT,
-            within=0.12,
-            fall=0.3,
-            on=on + ", widths 100 to 100,000, η 3/4 of the limit's bound; of the seeds the"
-            f" {stable.sum()} with η λmax < 1.8 at all widths",
+        pairs = [late_factors(p, seeds, aligned) for p in WIDTHS[1:]]
+        check.at_most(
+            "largest |late |e(t+1)|/|e(t)| less max |1 - ηλ_i| of the same network|",
+            worst(check, [np.abs(seen - said) for seen, said in pairs]),
+            1e-6,
+            fall=0.05,
+            on=on + ", widths 1,000 to 100,000, every network, η 0.9 of the least bound 2/λmax of"
+            f" a width, where |e|/|y| falls below {TINY:g}",
         )
     if 2 in parts:
         check.at_most(
@@ -1761,16 +1783,21 @@ def claim_step_size_bound(check):
     r"""Alignment makes a network stiff: the largest stable step falls to $2/(1+\sigma^2+\lambda)$.
 
     $$ \lambda_{\max}(G+H) \to 1 + \sigma^2,\qquad
-    \frac{|e_{t+1}|}{|e_t|} \to \max_i |1 - \eta\lambda_i|,\qquad
+    \frac{|e_{t+1}|}{|e_t|} \to \max_i |1 - \eta\lambda_i|\ (\lambda = 0),\qquad
     \eta < \frac{2}{\lambda_{\max}(G+H)+\lambda} $$
 
     The growing part of $W$ adds $\sigma\sigma^\top$ to $G$, so that a step that is stable at the
-    start can blow up later.  Measured after a penalised phase: the eigenvalue and, without penalty,
-    the factor of a step over three decades of widths; and 40 steps of 0.9 times the bound, where
-    1.1 blows up.  Those without penalty, and under a larger one, where the error goes to its law.
+    start can blow up later.  The factor is that of late times, the $\lambda_i$ those of the same
+    network's $G+H$ then; it needs a step that is stable for this network, and at width 100 the
+    bound of some is far below the limit's.  Measured after a penalised phase: the eigenvalue over
+    three decades of widths; without penalty the factor, of every network of the widths from 1,000
+    on, with a step below the bounds of all of a width (at 100 the slowest parts of some networks
+    are too alike to be told apart before rounding); and 40 steps of 0.9 times the limit's bound at
+    width 100,000, where 1.1 blows up: without penalty, and under a larger one, where the error goes
+    to its law.
 
-    Assumes: a linear network, orthonormal samples.  For the factor of a step, that the step is
-    below the bound of each network of its own; at width 100 that of some is far below the limit's.
+    Assumes: a linear network, orthonormal samples; for the factor, no penalty and a step below the
+    network's own bound.
     Source: derived in this project.
     Class: derived
     """
@@ -1800,7 +1827,12 @@ def claim_step_size_bound(check):
 
 def control_step_size_bound_fixed_time(check):
     """The penalty ends at t = 5, whatever the width: no stiffness in the limit."""
-    step_size_bound(check, reach=5.0, parts=(0, 1))
+    step_size_bound(check, reach=5.0, parts=(0,))
+
+
+def control_step_size_bound_eigenvalues_of_the_start(check):
+    """The factor of a step by the eigenvalues before any training."""
+    step_size_bound(check, parts=(1,), aligned=False)
 
 
 def control_step_size_bound_larger_step(check):
@@ -1911,22 +1943,27 @@ def without_penalty(check, cosines):
     check.at_most(
         "without penalty: largest √p · rms of cos(b, β), of all widths",
         worst(check, np.sqrt(widths) * np.sqrt(np.mean(cosines**2, axis=1))),
-        6,
-        fall=9,
+        4,
+        fall=8,
         on=f"widths {widths[0]} to {widths[-1]:,}, {seeds} repetitions, n = 50, d = 150",
     )
+
+
+LEAST = {0.2: (0.55, 0.35), 0.3: (0.7, 0.4), 0.5: (0.8, 0.5)}
+"""Of each penalty, what the claim needs of the mean cosine, and what a control may have."""
 
 
 def with_penalty(check, cosines):
     """cosines: (widths, seeds, penalties)."""
     widths, seeds = published_tiers(check)
-    check.at_least(
-        "with penalty: least mean of cos(b, β), of all widths and penalties",
-        worst(check, cosines.mean(axis=1), small=False),
-        0.55,
-        fall=0.35,
-        on=f"widths {widths[0]} to {widths[-1]:,}, {seeds} repetitions, n = 50, d = 150",
-    )
+    for k, (penalty, (bound, fall)) in enumerate(LEAST.items()):
+        check.at_least(
+            f"with penalty {penalty:g}: least mean of cos(b, β), of all widths",
+            worst(check, cosines[:, :, k].mean(axis=1), small=False),
+            bound,
+            fall=fall,
+            on=f"widths {widths[0]} to {widths[-1]:,}, {seeds} repetitions, n = 50, d = 150",
+        )
 
 
 def each_entry(check, cosines):
@@ -1938,10 +1975,12 @@ def each_entry(check, cosines):
         on = f"mean {seen.mean():.3f}, standard deviation {seen.std(ddof=1):.3f}"
         on += f" of {seeds} repetitions, n = 50, d = 150"
         if penalty:
-            check.at_least(name + "mean of cos(b, β)", seen.mean(), 0.55, fall=0.35, on=on)
+            bound, fall = LEAST[penalty]
+            check.at_least(name + "mean of cos(b, β)", seen.mean(), bound, fall=fall, on=on)
         else:
             size = np.sqrt(widths[i]) * np.sqrt(np.mean(seen**2))
-            check.at_most(name + "√p · rms of cos(b, β)", size, 6, fall=9, on=on)
+            bound = 3.5 if widths[i] < 1600 else 2
+            check.at_most(name + "√p · rms of cos(b, β)", size, bound, fall=7, on=on)
 
 
 def grown_later(check, cosines, penalties):
@@ -1971,13 +2010,16 @@ def programmed_steps(check, **broken):
 
 
 def claim_published_experiment(check):
-    r"""The published settings with linear networks give alignment with a penalty and none without.
+    r"""Published settings, linear networks: aligned with a penalty, little and fading without.
 
     $n = 50$ samples of $d = 150$ Gaussian inputs, a linear teacher, widths 200 to 12,800, 50
     repetitions, step size $10^{-3}$, $5000\sqrt p/14$ steps and on in thousands until the mean
     squared error changes by less than $10^{-3}$, penalty never switched off; the final
-    $\cos(b,\beta)$ is recorded.  Without penalty its root mean square is below $6/\sqrt p$ at all
-    widths; with one its mean stays above 0.55.
+    $\cos(b,\beta)$ is recorded.  Without penalty its root mean square is below $4/\sqrt p$ at all
+    widths; of all 50 repetitions below $3.5/\sqrt p$, and below $2/\sqrt p$ from p = 1600 on: the
+    mean is 0.195 (standard deviation 0.060) at p = 200 and 0.002 (0.008) at 12,800.  With
+    $\lambda$ = 0.2, 0.3, 0.5 the mean is above 0.55, 0.7, 0.8 at each width; seen are 0.79, 0.87,
+    0.92 at p = 200, falling to 0.63, 0.78, 0.87 at 12,800.
 
     By the exact reduction in discrete steps, equal to direct training.  After the programmed steps
     the cosine is what the limit for any data says, without a free number.  It grows by 0.15 or more
@@ -2034,7 +2076,7 @@ def claim_published_experiment(check):
 def control_published_experiment_no_penalty(check):
     """λ = 0 where a penalty is meant."""
     cosines = table(*published_tiers(check), penalties=(0.0,))[0]
-    with_penalty(check, cosines)
+    with_penalty(check, np.repeat(cosines, len(LEAST), axis=2))
     grown_later(check, cosines, (0.0,))
 
 
@@ -2091,14 +2133,18 @@ def published_activations(check):
     return check.tier((50, ("relu",), 1), (200, tuple(NONLINEAR_SETTINGS), 2))
 
 
-def published_nonlinear(check, penalised=True, kind=ff.FA):
+def published_nonlinear(check, penalised=True, kind=ff.FA, apart=0):
+    """apart: how far the seeds of the two runs compared are apart, for a control."""
     p, phis, seeds = published_activations(check)
     if check.control:
-        phis, seeds = phis[:2], 1
+        seeds = 1
     for phi in phis:
         ends = np.array(
             [
-                [published_run(phi, p, seed, on, kind)[-1] for on in (penalised, False)]
+                [
+                    published_run(phi, p, seed + apart, penalised, kind)[-1],
+                    published_run(phi, p, seed, False, kind)[-1],
+                ]
                 for seed in range(seeds)
             ]
         )
@@ -2106,7 +2152,8 @@ def published_nonlinear(check, penalised=True, kind=ff.FA):
         on = f"{phi}: width {p}, λ = {penalty:g}, seeds 0-{seeds - 1}, steps of {size:g}, n = 50"
         on += ", d = 150, a teacher of the same shape"
         gained = worst(check, ends[:, 0] - ends[:, 1], small=False)
-        name = "with penalty: least gain of the final cos(b, β) over no penalty, same seed"
+        name = "with penalty: least gain of the final cos(b, β) over no penalty"
+        on += ", both runs of one seed" if not apart else ", the first run of the next seed"
         bound, fall = GAIN[phi]
         check.at_least(name, gained, bound, fall=fall, on=on)
 
@@ -2117,8 +2164,9 @@ def claim_published_nonlinear(check):
     As with linear networks, $n = 50$, $d = 150$, and the same number of steps and stopping rule;
     the teacher is a random network of the same width and activation.  Whole networks trained
     directly, at one width, well below the largest published; with the largest penalty of each
-    activation and with none.  The bounds are no theorem's; seen is a gain of 0.48 or more for
-    relu and of 0.18 or more for the others.
+    activation and with none.  The bounds are no theorem's; the least gains seen are, in the quick
+    tier at p = 50, 0.48 for relu, and in the full tier at p = 200, 0.61 for relu, 0.19 for tanh and
+    0.27 for sigmoid.
 
     Assumes: data, teacher and network drawn anew for each seed; relu alone in the quick tier.
     Source: step sizes and penalties are those of the authors' code (Song, Xu & Lafferty 2021),
@@ -2143,8 +2191,8 @@ def claim_published_nonlinear(check):
 
 
 def control_published_nonlinear_no_penalty(check):
-    """λ = 0 where a penalty is meant."""
-    published_nonlinear(check, penalised=False)
+    """λ = 0 where a penalty is meant, with data and a network of the next seed."""
+    published_nonlinear(check, penalised=False, apart=1)
 
 
 def control_published_nonlinear_gradient_descent(check):
