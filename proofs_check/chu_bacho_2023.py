@@ -104,18 +104,19 @@ def perturbed(kind, eigenvalues, seed=0, T=20.0):
 
 
 def claim_eigenvalue_alignment(check):
-    r"""At zero loss FA is linearly stable where every eigenvalue of $WB$ is positive enough.
+    r"""At zero loss FA is stable iff all $\operatorname{Re}\mu(WB) > -\lambda_{\min}(A^\top A)$.
 
     $$ \dot E = -(E A^\top A + W B E)\quad\Rightarrow\quad
        \operatorname{Re}\mu_j(WB) + \lambda_{\min}(A^\top A) > 0 \text{ for all } j $$
 
-    If there are more inputs than hidden units, $\lambda_{\min}(A^\top A) = 0$ and the criterion is
-    that of the paper: all eigenvalues of $WB$ have positive real parts.  Equality decides
-    nothing.  With fewer inputs an
+    for all eigenvalues $\mu_j$ of $WB$: $E$ then decays to first order.  With the opposite strict
+    sign for one of them some error grows, and equality decides nothing.  If there are more inputs
+    than hidden units, $\lambda_{\min}(A^\top A) = 0$ and the criterion is that of the paper: all
+    eigenvalues of $WB$ have positive real parts.  With no more inputs than hidden units an
     anti-aligned eigenvalue can be stable.  Compared with the linear map of the rule's own velocity
     and with rates along flows.
 
-    Assumes: zero loss; white inputs; no fewer hidden units than outputs; no real part is zero.
+    Assumes: zero loss; white inputs; no fewer hidden units than outputs; no sum is zero.
     Source: eigenvalue alignment in Chu & Bacho (2023), abstract; the statement with λ_min(AᵀA) is
     derived in this project.
     Class: derived

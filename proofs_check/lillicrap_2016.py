@@ -58,6 +58,7 @@ def claim_conservation(check):
     size, any data and any loss, and seen along flows.
 
     Assumes: linear hidden layer.
+    Proves: the statement.
     Source: the scalar case in Lillicrap et al. (2016), supplement, as quoted by others; the matrix
     form with any covariance is derived in this project.
     Class: derived
@@ -101,28 +102,37 @@ def control_conservation_tanh(check):
 # The Lyapunov function
 
 
-def lyapunov(check, kind=ff.FA, scale=0.0):
+def lyapunov(check, kind=ff.FA, scale=0.0, aligned=0.0):
+    """Starts are Gaussian weights of this scale or, if `aligned`, W = aligned · Bᵀ and A ∝ B."""
     identity = {"loss": "squared", "rate": laws.projected_loss_rate}
-    if scale == 0:
+    if scale == aligned == 0:
         check.proved(ff.prove(laws.projected_loss, kind, **identity))
-    rates, ends = [], []
-    seeds = check.tier(quick=4, full=12)
+    rates, ends, least = [], [], []
+    seeds = check.tier(quick=4, full=12) if not aligned else check.tier(quick=2, full=6)
     for seed in range(seeds):
         task, rule, T, rng = problem(seed, kind=kind)
         given = {"target": T, "covariance": task.X @ task.X.T}
         law = partial(laws.projected_loss, **given)
         w0 = weights(rng, 4, 7, 6, scale)
+        if aligned:
+            w0 = 0.2 * rule.B[0] @ rng.standard_normal((4, 6)), aligned * rule.B[0].T
+        told_to = np.linalg.qr(rule.B[0])[0]  # the columns of BE are in the range of B
+        least.append(np.linalg.eigvalsh(-told_to.T @ laws.feedback_balance(rule, w0) @ told_to)[0])
         ts = np.concatenate([[0], np.geomspace(1e-2, 3000, 60)])
         sol = ff.integrate(rule, task, w0, ts, solver="radau", rtol=1e-8, atol=1e-12)
         for k in range(len(sol) - 20):
             value, rate = ff.over_a_step(law, rule, task, sol.at(k)).coefficients[:2]
             rates.append(rate / value)
         ends.append(laws.projected_loss(rule, sol.at(-1), **given))
-    on = f"o, h, i = 4, 7, 6, random covariance, seeds 0-{seeds - 1}, 41 states each"
+    start = f"W = {aligned:g} Bᵀ, A ∝ B" if aligned else f"Gaussian weights of scale {scale:g}"
+    on = f"{start}; o, h, i = 4, 7, 6, random covariance, seeds 0-{seeds - 1}, 41 states each"
     if kind is ff.FA:
         check.at_most("largest d log|BEΣ^½|²/dt", np.max(rates), 0.0, fall=0.05, on=on)
-    if scale == 0:
+    if scale == 0 and aligned >= 0:
         check.at_most("|BEΣ^½|²/2 at t = 3000", np.max(ends), 1e-12, fall=1e-3, on=on)
+    if aligned:
+        name = "least eigenvalue of C on the range of B, at the start"
+        check.at_least(name, np.min(least), 0.1, fall=0.0, on=on)
 
 
 @cache
@@ -144,15 +154,17 @@ def claim_lyapunov(check):
     $$ \frac{d}{dt}|BE\Sigma^{1/2}|^2 = -2|BE\Sigma A^\top|^2 - |A^\top BE\Sigma|^2
        - \operatorname{tr}\left((BE\Sigma)^\top C\,(BE\Sigma)\right) $$
 
-    $C = BW + W^\top B^\top - AA^\top$ is kept at 0.  The identity is proved for every size; the
-    sign is that of the exact rate at states along flows, which end at zero.
+    $C = BW + W^\top B^\top - AA^\top$ is kept at 0, and $C \ge 0$ on the range of $B$ will do as
+    well.  The identity is proved for every size; the sign is that of the exact rate at states along
+    flows, which end at zero, from zero weights and from $W = B^\top$ with a small $A$.
 
-    Assumes: zero weights at the start, or C ≥ 0.
+    Assumes: zero weights at the start, or C ≥ 0 on the range of B.
     Source: the idea in Lillicrap et al. (2016), supplement; the exact identity for any covariance
     is derived in this project.
     Class: derived
     """
     lyapunov(check)
+    lyapunov(check, aligned=1.0)
     fig, ax = panels()
     for seed in range(4):
         ts, values, _ = told(ff.FA, 0.0, seed)
@@ -174,6 +186,11 @@ def control_lyapunov_gradient_descent(check):
 def control_lyapunov_other_start(check):
     """Gaussian weights of scale 2 at the start."""
     lyapunov(check, scale=2.0)
+
+
+def control_lyapunov_anti_aligned(check):
+    """W = -Bᵀ at the start, so that C < 0 on the range of B."""
+    lyapunov(check, aligned=-1.0)
 
 
 # Convergence

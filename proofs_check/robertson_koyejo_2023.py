@@ -9,6 +9,7 @@ from functools import cache, partial
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.integrate import simpson
 
 import faflow as ff
 from faflow import laws
@@ -185,7 +186,7 @@ def theorem_1(check, kind=ff.FA, phi="relu", decay=0, prove=True):
         far[step],
         DRIFT,
         fall=1e-2,
-        on="a 4-6-5-1 network, 0 ≤ t ≤ 2; at sliding kinks the drift is of first order in the step",
+        on="4-6-5-1, seed 3, 0 ≤ t ≤ 2; at sliding kinks the drift is of first order in the step",
     )
     check.at_most(
         "drift with a quarter of the step, relative",
@@ -206,6 +207,7 @@ def claim_theorem_1(check):
     floating point at random states and along a flow.  The figure is the poster's first experiment.
 
     Assumes: scalar output; piecewise linear activation; no biases, no weight decay.
+    Proves: the statement.
     Source: Robertson & Koyejo (2023), poster, Theorem 1.
     Class: quoted
     """
@@ -280,20 +282,21 @@ def alignments(sol, k):
     return inner, np.sum(sol.w[k] ** 2, axis=(1, 2)) / 2, np.sum(sol.rule.B[k] ** 2) / 2
 
 
-def alignment_scheme(check, **broken):
-    least, seeds = [], check.tier(quick=2, full=8)
+def alignment_scheme(check, lower=0.9, upper=1.0, needed=1.0):
+    least, seeds = [], check.tier(quick=2, full=8) if lower != 1 else check.tier(quick=1, full=4)
     for seed in range(seeds):
         for phi, loss in (("relu", "squared"), ("linear", "squared"), ("relu", "logistic")):
-            sol = scheme(seed, (4, 6, 5, 1), phi, loss, **broken)
+            sol = scheme(seed, (4, 6, 5, 1), phi, loss, lower, upper)
             for k in (0, 1):
                 inner, half, own = alignments(sol, k)
                 least.append(np.min((inner - half) / own))
     check.at_least(
         "least (⟨W_{i+1}, B_{i+1}⟩ - ½|W_i|²) / ½|B_{i+1}|²",
         np.min(least),
-        1.0,
+        needed,
         fall=0.0,
-        on=f"4-6-5-1: ReLU and linear, squared and logistic loss, seeds 0-{seeds - 1}, t ≤ 3",
+        on=f"|W_i(0)| = {lower:g} |W_{{i+1}}(0)|, 4-6-5-1: ReLU and linear, squared and logistic"
+        f" loss, seeds 0-{seeds - 1}, t ≤ 3, fixed steps of 2e-3",
     )
 
 
@@ -316,6 +319,7 @@ def claim_alignment_scheme(check):
             ff.prove(laws.layer_feedback_balance, ff.FA, depth=3, k=k, activation="piecewise")
         )
     alignment_scheme(check)
+    alignment_scheme(check, lower=1.0, needed=1 - 1e-3)  # equality, kept as well as kinks allow
     fig, axes = panels(2)
     for k, ax in enumerate(axes):
         sol = scheme(0, (4, 6, 5, 1), "relu", "squared")
@@ -339,6 +343,7 @@ def control_alignment_scheme_larger_lower_weights(check):
 def control_alignment_scheme_random_upper_weights(check):
     """W_{i+1}(0) random, of the same norm, in place of B_{i+1}."""
     alignment_scheme(check, upper=0)
+    alignment_scheme(check, lower=1.0, upper=0)
 
 
 # The law of each neuron
@@ -378,7 +383,7 @@ def neuron_law(check, kind=ff.FA, phi=None, law=laws.neuron_feedback_balance, de
             neuron_drift(kind, activation, law, decay)[1],
             DRIFT,
             fall=1e-2,
-            on=f"{activation}: 4-6-5-3 with biases, 0 ≤ t ≤ 1, fixed steps of 1e-3",
+            on=f"{activation}: 4-6-5-3 with biases, seed 0, 0 ≤ t ≤ 1, fixed steps of 1e-3",
         )
 
 
@@ -392,6 +397,7 @@ def claim_neuron_law(check):
     and at given sizes by polynomials in all weights, data and slopes as an independent algebra.
 
     Assumes: piecewise linear activation.
+    Proves: the statement.
     Source: derived in this project from Theorem 1; stated at neuron level in Robertson & Koyejo
     (2023), abstract.
     Class: derived
@@ -455,7 +461,7 @@ def general_law(check, rates=(1, 1), degree=1, weighed=True, counted=True):
         task, w = problem(seed, phi=phi)
         rule = ff.FA(ff.FA.random(SIZES, seed=seed).B, rates=(*map(float, exact_rates), 1.0))
         rates_seen += [pointwise_rate(law, rule, task, w, k=k) for k in (0, 1)]
-    on = f"degree {degree}, rates {', '.join(map(str, rates))}, 1; 5 problems, 4-6-5-3"
+    on = f"degree {degree}, rates {', '.join(map(str, rates))}, 1; seeds 0-4, 4-6-5-3"
     check.at_most("rate over |velocity|", rates_seen, 1e-14, fall=1e-2, on=on)
 
 
@@ -611,6 +617,7 @@ def claim_matrix_law(check):
     Proved for every size, 2 to 8 layers, with and without biases; then seen along flows.
 
     Assumes: linear layers.
+    Proves: the statement.
     Source: two layers in Lillicrap et al. (2016), supplement; any depth derived in this project.
     Class: derived
     """
@@ -837,55 +844,77 @@ def control_equal_decay_term_left_out(check):
     equal_decay(check, own=0)
 
 
+RESTING = {"linear": (3, 4, 4, 2), "relu_power(2)": (4, 5, 3)}
+
+
+@cache
 def at_rest(seed, phi, decay, ratio=1):
-    """The end of a long flow with decay, and how far the alignment is from what decay forces."""
-    rng = np.random.default_rng(seed)
-    task = ff.Task(rng.standard_normal((4, 12)), rng.standard_normal((3, 12)), phi)
-    rule = ff.FA(ff.FA.random((4, 5, 3), seed=seed).B, decay=(decay, decay / ratio))
-    w0 = ff.init((4, 5, 3), seed=seed)
-    sol = ff.integrate(rule, task, w0, [0, 400, 800], solver="radau", rtol=1e-9, atol=1e-12)
-    W1, W2 = sol.at(-1)
-    carried = rule.B[0] @ W2
-    gap = carried - ratio * W1 @ W1.T
-    still = max(np.max(np.abs(V)) for V in rule(task, (W1, W2)))
-    far = gap if phi == "linear" else gap.diagonal()
-    return np.max(np.abs(far)), still, np.linalg.norm(W1), carried, W1
+    """The end of a long flow with biases and decay: (carried, decay's prediction), velocity, |w|.
+
+    The pairs are of each hidden layer: matrices if linear, one number for each neuron if not.
+    """
+    rng, sizes = np.random.default_rng(seed), RESTING[phi]
+    X, Y = rng.standard_normal((sizes[0], 12)), rng.standard_normal((sizes[-1], 12))
+    task = ff.Task(X, Y, phi, bias=True)
+    rates = tuple(decay / ratio**k for k in range(len(sizes) - 1))
+    rule = ff.FA(ff.FA.random(sizes, seed=seed).B, decay=rates)
+    w0 = ff.init(sizes, seed=seed, bias=True)
+    sol = ff.integrate(rule, task, w0, [0, 800], solver="radau", rtol=1e-6, atol=1e-10)
+    w, pairs = sol.at(-1), []
+    for k in range(len(w) - 1):
+        pair = rule.B[k] @ laws.outgoing(w, k), ratio * w[k] @ w[k].T
+        degree = task.activation(k).degree
+        pairs.append(pair if phi == "linear" else (degree * pair[0].diagonal(), pair[1].diagonal()))
+    still = max(np.max(np.abs(V)) for V in rule(task, w))
+    return pairs, still, min(np.linalg.norm(W) for W in w)
 
 
 def decay_aligns(check, decay=0.1):
-    seeds = check.tier(quick=4, full=12)
-    runs = [at_rest(s, "linear", decay, ratio) for s in range(seeds) for ratio in (1, 2)]
-    on = f"4-5-3, decay {decay:g}, seeds 0-{seeds - 1}, two ratios each, t = 800"
-    gaps = [gap for gap, *_ in runs]
-    value = np.max(gaps) if decay else np.min(gaps)
-    check.at_most("|B₂W₂ - (λ₁/λ₂) W₁W₁ᵀ| at rest", value, 1e-7, fall=0.1, on=on)
-    if decay:
-        on = "that the flows have come to rest, and not at zero: assumed, so without a control"
-        check.at_most("velocity at the end", np.max([r[1] for r in runs]), 1e-9, fall=1e-3, on=on)
-        check.at_least("least |W₁| at the end", np.min([r[2] for r in runs]), 0.3, fall=1e-3, on=on)
+    seeds = check.tier(quick=2, full=8)
+    for phi, sizes in RESTING.items():
+        runs = [at_rest(seed, phi, decay, 1 + seed % 2) for seed in range(seeds)]
+        gaps = [np.max(np.abs(seen - said)) for pairs, *_ in runs for seen, said in pairs]
+        value = np.max(gaps) if decay else np.min(gaps)
+        widths = "-".join(map(str, sizes))
+        on = (
+            f"{phi}, {widths} with biases, decay {decay:g}, ratios 1 and 2 in turn, seeds"
+            f" 0-{seeds - 1}, t = 800"
+        )
+        form = "B W_{i+1} - (λ_i/λ_{i+1}) W_iW_iᵀ"
+        form = f"|{form}|" if phi == "linear" else f"|2 {form}| on the diagonal"
+        check.at_most(f"{form}, at rest", value, 1e-6, fall=0.05, on=on)
+        if decay:
+            on = f"{phi}: that the flows have come to rest, and not at zero: assumed, so no control"
+            still, least = max(run[1] for run in runs), min(run[2] for run in runs)
+            check.at_most("velocity at the end", still, 1e-7, fall=1e-3, on=on)
+            check.at_least("least |W_i| at the end", least, 0.3, fall=1e-3, on=on)
 
 
 def claim_decay_aligns(check):
     r"""Weight decay forces alignment at every point of rest, whatever the start.
 
-    $$ B_{i+1}W_{i+1} = \frac{\lambda_i}{\lambda_{i+1}} W_iW_i^\top \ge 0 $$
+    $$ B_{i+1}W_{i+1} = \frac{\lambda_i}{\lambda_{i+1}}
+       \left(W_iW_i^\top + b_ib_i^\top\right) \ge 0 $$
 
-    for linear layers.  At rest the rate of the law is zero.  Measured at the
-    ends of flows that have come to rest away from zero weights.
+    for linear layers, at any depth.  With an activation of degree $p$ the diagonal says it of each
+    neuron, with $p\,\langle B_{i+1}[j,:], W_{i+1}[:,j]\rangle$ on the left.  At rest $\lambda_iW_i$
+    is the signal times the input, $\lambda_{i+1}W_{i+1}$ the signal above times the activity.
+    Measured at the ends of flows that have come to rest away from zero weights: three linear
+    layers, and two with $\max(z, 0)^2$.  ReLU itself is not run: its flows slide along kinks.
 
-    Assumes: weight decay in both layers; a point of rest.
+    Assumes: weight decay in every layer, biases included; a point of rest; linear layers, or a
+    homogeneous activation for the neurons.
     Source: derived in this project.
     Class: derived
     """
     decay_aligns(check)
     fig, ax = panels(size=(4.8, 4.2))
-    _, _, _, carried, W1 = at_rest(0, "linear", 0.0)
-    ax.plot((W1 @ W1.T).ravel(), carried.ravel(), "C3x", label="control: no decay")
-    _, _, _, carried, W1 = at_rest(0, "linear", 0.1)
-    ax.plot((W1 @ W1.T).ravel(), carried.ravel(), "C0o", ms=4, label="decay 0.1")
+    for decay, style, label in ((0.0, "C3x", "control: no decay"), (0.1, "C0o", "decay 0.1")):
+        carried, own = at_rest(0, "linear", decay)[0][0]
+        ax.plot(own.ravel(), carried.ravel(), style, ms=4, label=label)
     reach = np.array(ax.get_xlim())
     ax.plot(reach, reach, "k--", lw=1, label="equal")
-    ax.set(xlabel="entries of $W_1W_1^⊤$ at rest", ylabel="entries of $B_2W_2$ at rest")
+    ax.set(xlabel="entries of $W_1W_1^⊤ + b_1b_1^⊤$ at rest", ylabel="entries of $B_2W_2$ at rest")
     ax.legend(fontsize=8)
     check.figure(fig, "What decay makes of the feedback at the end of a flow.")
 
@@ -905,12 +934,11 @@ def potential(check, rule, law, on):
         verdict = ff.prove(law, rule, depth=3, k=k, activation="piecewise", bias=True)
         check.proved(verdict, on=f"{on}, hidden layer {k + 1}")
     rates = [pointwise_rate(law, rule, task, w, k=k) for k in (0, 1)]
-    check.at_most("rate over |velocity|", rates, 1e-14, fall=1e-2, on=f"{on}, ReLU")
+    check.at_most("rate over |velocity|", rates, 1e-14, fall=1e-2, on=f"{on}, ReLU, seed 2")
     if getattr(rule, "beta", 1) is None:
         return  # the flow of hard signs has kinks where a weight is zero
-    check.at_most(
-        "drift along a flow", potential_drift(rule, law)[1], 1e-9, fall=1e-2, on=f"{on}, linear"
-    )
+    far, on = potential_drift(rule, law)[1], f"{on}, linear, seed 2"
+    check.at_most("drift along a flow", far, 1e-9, fall=1e-2, on=on)
 
 
 def potential_drift(rule, law):
@@ -980,7 +1008,8 @@ def dfa_last_pair(check, above=0):
             task, w = problem(seed, sizes, bias=False)
             rates.append(pointwise_rate(law, ff.DFA.random(sizes, seed=seed), task, w, k=k))
         far = dfa_drift(sizes, "relu", law, (k,))[1]
-        check.at_most("drift along a ReLU flow, fixed steps of 1e-3", far, DRIFT, fall=1e-2)
+        on = f"{'-'.join(map(str, sizes))}, hidden layer {k + 1}, t ≤ 2, seed 0"
+        check.at_most("drift along a ReLU flow, fixed steps of 1e-3", far, DRIFT, fall=1e-2, on=on)
     check.at_most(
         "rate over |velocity|",
         np.max(rates) if not above else np.min(rates),
@@ -997,6 +1026,7 @@ def claim_dfa_last_pair(check):
     law is broken.  Proved for every size, 3 and 4 layers; seen at random states and along flows.
 
     Assumes: piecewise linear activation.
+    Proves: the statement.
     Source: derived in this project.
     Class: derived
     """
@@ -1044,6 +1074,7 @@ def claim_dfa_linear(check):
     layers and every $\tilde B$ with that property; seen along flows.
 
     Assumes: linear layers; B_{i+1} of full column rank (layer i+1 no narrower than the output).
+    Proves: the statement.
     Source: derived in this project.
     Class: derived
     """
@@ -1142,13 +1173,13 @@ def control_alignment_guarantee_anti_aligned(check):
 
 
 @cache
-def cosine_paths(seed, phi="linear", kind=ff.FA, scale=1.0):
+def cosine_paths(seed, phi="linear", kind=ff.FA, scale=1.0, T=1, step=1e-3):
     """Times and, of each hidden layer, the cosine of B and Wᵀ and what the norms say of it."""
     task, w = problem(seed, phi=phi)
     rule = kind(ff.FA.random(SIZES, scale=0.5, seed=seed).B)
-    options = {} if phi == "linear" else {"solver": "rk45", "step": 2e-3}
+    options = {"solver": "rk45", "step": step} if phi == "relu" else {}
     w0 = tuple(scale * W for W in w)
-    sol = ff.integrate(rule, task, w0, np.linspace(0, 1, 21), **options)
+    sol = ff.integrate(rule, task, w0, np.linspace(0, T, 21), **options)
     fixed, pairs = ff.FA(rule.B), []
     for k in (0, 1):
         begin = laws.layer_feedback_balance(fixed, w0, k)
@@ -1165,13 +1196,16 @@ def known_cosine(check, kind=ff.FA, phi=None):
     seeds = check.tier(quick=2, full=8)
     cases = (("linear", 1.0), ("relu", 1.0), ("linear", 0.0)) if phi is None else ((phi, 1.0),)
     for activation, scale in cases if kind is ff.FA else cases[:2]:  # GD never leaves zero
+        how = {"T": 3 if activation == "relu" else 10, "step": 2e-3}
+        how = how if check.control else {"T": 1, "step": check.tier(quick=1e-3, full=5e-4)}
         gaps = [
             np.max(np.abs(seen - said))
             for seed in range(seeds)
-            for seen, said in cosine_paths(seed, activation, kind, scale)[1]
+            for seen, said in cosine_paths(seed, activation, kind, scale, **how)[1]
         ]
         bound = 1e-9 if activation == "linear" else DRIFT
-        on = f"{activation}, 4-6-5-3 with biases, starts of scale {scale:g}, seeds 0-{seeds - 1}"
+        on = f"{activation}, 4-6-5-3 with biases, start × {scale:g}, t ≤ {how['T']}"
+        on = f"{on}, seeds 0-{seeds - 1}"
         value = np.max(gaps) if not check.control else np.min(gaps)
         check.at_most("|cosine - (½|W_i|² - q_i(0)) / (|B||W|)|", value, bound, fall=1e-2, on=on)
 
@@ -1199,7 +1233,7 @@ def claim_known_cosine(check):
             seen, said = pairs[k]
             ax.plot(ts, seen, "C0", lw=2, label=None if seed else "ReLU, FA")
             ax.plot(ts, said, "k--", lw=1, label=None if seed else "formula")
-            ts, pairs = cosine_paths(seed, "relu", GradientInstead)
+            ts, pairs = cosine_paths(seed, "relu", GradientInstead, step=2e-3)
             seen, said = pairs[k]
             ax.plot(ts, seen, "C3", lw=1, label=None if seed else "control: gradient descent")
             ax.plot(ts, said, "C3--", lw=1, label=None if seed else "formula along it, not kept")
@@ -1823,7 +1857,7 @@ def global_optimum(check, blind=False):
     runs = [optimum_run(seed, blind) for seed in range(10)]
     ends = [losses[-1] for _, _, losses in runs]
     value = np.max(ends) if not blind else np.min(ends)
-    on = "10 problems, 3 outputs, 4 samples, Gaussian starts of scale 0, 0.3, 1, t = 25"
+    on = "seeds 0-9, 3 outputs, 4 samples, Gaussian starts of scale 0, 0.3, 1, t = 25"
     check.at_most("squared loss at the end", value, 1e-14, fall=1e-2, on=on)
     return runs
 
@@ -1881,15 +1915,18 @@ def deep_lyapunov(check, kinds=(ff.FA, ff.DFA)):
             rate = ff.over_a_step(law, rule, task, w).coefficients[1]
             gaps.append(abs(rate / laws.lyapunov_rate(rule, w, **given) - 1))
         value = np.max(gaps) if not check.control else np.min(gaps)
-        on = f"{kind.__name__}, 10 random states of five layers, random S"
+        on = f"{kind.__name__}, random states of five layers, random S, seeds 0-9"
         check.at_most("|dΦ/dt / formula - 1|", value, 1e-11, fall=1e-2, on=on)
 
 
-def deep_run(kind, sizes, scale, seed, T=300.0, times=60):
-    """A flow on whitened data, its targets and the carried error along it."""
+def deep_run(kind, sizes, scale, seed, T=300.0, times=60, coloured=False):
+    """A flow of a deep linear network on whitened data, or on inputs of a random covariance."""
     rng = np.random.default_rng([seed, len(sizes)])
     target = rng.standard_normal((sizes[-1], sizes[0]))
     task = ff.Task.factorisation(target / np.linalg.norm(target, 2))
+    if coloured:
+        X = rng.standard_normal((sizes[0], 12)) / np.sqrt(12)
+        task = ff.Task(X, task.Y @ X)
     rule = kind((ff.DFA if kind is ff.DFA else ff.FA).random(sizes, seed=seed).B)
     w = tuple(scale * W for W in ff.init(sizes, seed=seed))
     ts = np.concatenate([[0], np.geomspace(1e-2, T, times)])
@@ -1898,6 +1935,24 @@ def deep_run(kind, sizes, scale, seed, T=300.0, times=60):
 
 def deep_phi(sol):
     return sol.measure(laws.lyapunov, target=sol.task.Y)
+
+
+def deep_drop(check, kinds=(ff.FA, ff.DFA)):
+    """The drop of Φ along flows, against Simpson's rule in log t for the squared carried error."""
+    sizes, seeds = (4, 5, 5, 4), check.tier(quick=1, full=4)
+    for kind in kinds:
+        gaps = []
+        for seed in range(seeds):
+            sol = deep_run(kind, sizes, 0.8, seed, T=30, times=201)
+            given = {"target": sol.task.Y, "covariance": np.eye(sizes[0])}
+            phi, rate = deep_phi(sol), sol.measure(laws.lyapunov_rate, **given)
+            begin = sol.ts[1] * (rate[0] + rate[1]) / 2
+            passed = begin + simpson(rate[1:] * sol.ts[1:], x=np.log(sol.ts[1:]))
+            gaps.append(abs((phi[-1] - phi[0]) / passed - 1))
+        value = np.max(gaps) if not check.control else np.min(gaps)
+        on = f"{kind.__name__}, 4-5-5-4, Gaussian weights, seeds 0-{seeds - 1}, t ≤ 30"
+        name = "|drop of Φ / ∫|B̃E|² - 1|"
+        check.at_most(name, value, 5e-4, fall=0.1, on=on)  # the quadrature costs 5e-5
 
 
 def claim_deep_lyapunov(check):
@@ -1911,10 +1966,12 @@ def claim_deep_lyapunov(check):
     layers.
 
     Assumes: linear layers, squared loss.
+    Proves: the statement.
     Source: derived in this project.
     Class: derived
     """
     deep_lyapunov(check)
+    deep_drop(check, kinds=check.tier(quick=(ff.FA,), full=(ff.FA, ff.DFA)))
     fig, ax = panels()
     sizes = (4, 5, 5, 4)
     cases = ((ff.FA, "C0", "FA"), (ff.DFA, "C1", "DFA"), (GradientInstead, "C3", "control: GD"))
@@ -1933,62 +1990,99 @@ def claim_deep_lyapunov(check):
 def control_deep_lyapunov_gradient_descent(check):
     """The error returns through the transposed weights."""
     deep_lyapunov(check, kinds=(GradientInstead,))
+    deep_drop(check, kinds=(GradientInstead,))
 
 
-class Blind(ff.FA):
+def deaf(B):
     """Feedback alignment that hears nothing of the last output."""
-
-    def carry(self, w, k, above, output):
-        carried = super().carry(w, k, above, output)
-        blind = self.B[k][:, -1:] @ above[-1:]
-        return carried - blind if k == len(w) - 2 else carried
+    return ff.FA((*B[:-1], B[-1] * (np.arange(B[-1].shape[1]) < B[-1].shape[1] - 1)))
 
 
 WIDTHS = ((4, 5, 5, 4), (4, 6, 5, 3), (3, 6, 6, 5, 3))
+NARROW = (4, 6, 2, 3)
 
 
 @cache
-def deep_end(kind, sizes, scale, seed):
-    sol = deep_run(kind, sizes, scale, seed, T=3000.0, times=2)
+def deep_end(kind, sizes, scale, seed, coloured=False):
+    """|E|, |B̃E| and, for deaf feedback, |B̃E| of one that hears, at the end of a flow."""
+    sol = deep_run(kind, sizes, scale, seed, T=3000.0, times=2, coloured=coloured)
     product = sol.w[0][-1]
     for W in sol.w[1:]:
         product = W[-1] @ product
-    return np.linalg.norm(sol.task.Y - product)
+    E = sol.task.Y @ np.linalg.pinv(sol.task.X) - product
+    rules = sol.rule, ff.FA.random(sizes, seed=seed)
+    return np.linalg.norm(E), *(
+        np.linalg.norm(laws.end_to_end_feedback(rule, len(sol.w)) @ E) for rule in rules
+    )
 
 
 def deep_convergence(check, kinds=(ff.FA, ff.DFA), widths=WIDTHS, scales=(0.0, 0.8)):
     seeds = check.tier(quick=1, full=3)
     for kind in kinds:
         ends = [
-            deep_end(kind, sizes, scale, seed)
+            deep_end(kind, sizes, scale, seed)[0]
             for sizes in widths
             for scale in scales
             for seed in range(seeds)
         ]
         # of the flows of the blind control one is left with 0.005, so that their mean is taken
         value = np.max(ends) if not check.control else np.mean(ends)
-        on = f"{kind.__name__}, {len(ends)} flows, t = 3000, from zero and Gaussian weights"
+        networks = ", ".join("-".join(map(str, sizes)) for sizes in widths)
+        starts = f"weights of scale {', '.join(map(str, scales))}"
+        on = f"{kind.__name__}, {networks}, {starts}, seeds 0-{seeds - 1}, t = 3000"
         check.at_most("|E| at the end", value, 1e-4, fall=1e-2, on=on)
+
+
+def deep_coloured(check, kinds=(ff.FA, ff.DFA)):
+    """The same for inputs of a random covariance."""
+    seeds = check.tier(quick=1, full=4)
+    for kind in kinds:
+        scales = (0.0,) if check.control else check.tier(quick=(0.8,), full=(0.0, 0.8))
+        runs = [
+            deep_end(kind, WIDTHS[0], s, seed, coloured=True)[0]
+            for s in scales
+            for seed in range(seeds)
+        ]
+        value = np.max(runs) if not check.control else np.min(runs)
+        starts = f"weights of scale {', '.join(map(str, scales))}"
+        on = f"{kind.__name__}, 4-5-5-4, random S, {starts}, seeds 0-{seeds - 1}, t = 3000"
+        check.at_most("|E| at the end", value, 1e-6, fall=1e-3, on=on)
+
+
+def deep_told(check, other=False):
+    """|B̃E| where E does not vanish: with deaf feedback, and where the network is too narrow."""
+    seeds = check.tier(quick=1, full=3)
+    cases = [(deaf, WIDTHS[0], 0.0)]
+    if not other:
+        cases += [(deaf, WIDTHS[0], 0.8), (ff.FA, NARROW, 0.0), (ff.FA, NARROW, 0.8)]
+    ends = [deep_end(*case, seed)[2 if other else 1] for case in cases for seed in range(seeds)]
+    value = np.max(ends) if not other else np.min(ends)
+    on = f"deaf to one output, 4-5-5-4, and 4-6-2-3; seeds 0-{seeds - 1}, t = 3000"
+    check.at_most("|B̃E| at the end", value, 1e-6, fall=1e-3, on=on)
 
 
 def claim_deep_convergence(check):
     r"""Deep linear networks learn under FA and DFA from every start, including all-zero weights.
 
     The matrix laws bound $\|W_i\|^2$ by $\|B_{i+1}W_{i+1}\|$, so everything is bounded by $\Phi_L$,
-    and $\tilde BE \to 0$; with $\tilde B$ of full column rank, $E \to 0$.  Gradient descent never
-    leaves zero weights.
+    and $\tilde BE \to 0$; with $\tilde B$ of full column rank, $E \to 0$.  With deaf feedback and
+    in too narrow networks, of which the bound says nothing, $\tilde BE$ is seen to vanish though
+    $E$ does not.  Gradient descent never leaves zero weights.
 
     Assumes: linear layers; widths that do not rise from the first hidden layer to the output (FA)
-    or hidden layers no narrower than the output (DFA); white inputs here.
+    or hidden layers no narrower than the output (DFA); a positive definite covariance of the
+    inputs.
     Source: derived in this project.
     Class: derived
     """
     deep_convergence(check)
+    deep_coloured(check, kinds=check.tier(quick=(ff.FA,), full=(ff.FA, ff.DFA)))
+    deep_told(check)
     fig, ax = panels()
     cases = (
         (ff.FA, WIDTHS[0], "C0", "FA, 4-5-5-4, zero start"),
         (ff.DFA, WIDTHS[0], "C1", "DFA, 4-5-5-4, zero start"),
-        (Blind, WIDTHS[0], "C3", "control: FA deaf to one output"),
+        (deaf, WIDTHS[0], "C3", "control: FA deaf to one output"),
     )
     for kind, sizes, color, label in cases:
         for seed in range(2):
@@ -2007,12 +2101,24 @@ def control_deep_convergence_blind_feedback(check):
 
     What is left is the distance of its row of Y from the span of the other rows.
     """
-    deep_convergence(check, kinds=(Blind,), scales=(0.0,))
+    deep_convergence(check, kinds=(deaf,), scales=(0.0,))
+    deep_coloured(check, kinds=(deaf,))
 
 
 def control_deep_convergence_gradient_descent_from_zero(check):
     """Gradient descent from zero weights, a saddle it never leaves."""
     deep_convergence(check, kinds=(GradientInstead,), scales=(0.0,))
+    deep_coloured(check, kinds=(GradientInstead,))
+
+
+def control_deep_convergence_narrow(check):
+    """A hidden layer of two units below three outputs: the rank of the product is too small."""
+    deep_convergence(check, kinds=(ff.FA,), widths=(NARROW,))
+
+
+def control_deep_convergence_another_projection(check):
+    """B̃ of feedback that hears all outputs: a wrong one, to show that the measurement tells."""
+    deep_told(check, other=True)
 
 
 def deep_rates(seed, sizes):
