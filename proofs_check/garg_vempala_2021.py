@@ -1678,9 +1678,8 @@ def flat_tail(check, adversary=False, loosened=0):
             along, weights = C @ first, 1.0
             if adversary:
                 C = C - along * first.T
-            elif (
-                head == 1
-            ):  # |Cu₁|^-2 has no variance: |Cu₁|² ~ χ²(r) by weighed draws of χ²(r - 2)
+            elif head == 1:
+                # |Cu₁|^-2 has no variance: |Cu₁|², of χ²(r), by weighed draws of χ²(r - 2)
                 strata = (np.arange(draws) + rng.random(draws)) / draws
                 squares = chi2.ppf(strata, r - 2)
                 longer = np.sqrt(squares) / np.linalg.norm(along, axis=(1, 2))
