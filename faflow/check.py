@@ -42,6 +42,13 @@ class Check:
         """`quick` or `full`, by the tier asked for: sizes, seeds, times."""
         return full if self.full else quick
 
+    def worst(self, values, small=True):
+        """Of what must be small (or large) in every run the worst; in a control the best.
+
+        So a claim stands only if every run of it does, and a control falls only if every run does.
+        """
+        return np.max(values) if small != self.control else np.min(values)
+
     def proved(self, verdict, on=""):
         """The law is kept, by exact algebra; in a control it is not."""
         if not isinstance(verdict, Verdict):

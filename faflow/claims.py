@@ -186,11 +186,12 @@ def claims_of(trials):
         if not own:
             problems.append("It has no control, so nothing shows that the check can fail.")
         problems += [f"{c.name}: {c.problem or 'it did not run'}" for c in own if not c.passed]
-        made.append(Claim(claim, own, problems))
-        if made[-1].proves and "proved" not in made[-1].known:
+        both = Claim(claim, own, problems)
+        if both.proves and "proved" not in both.known:
             problems.append("It says what it proves, but shows no proof.")
         if not problems:
             problems += [f"{c.name}: {why}" for c in own if (why := _foreign(claim, c))]
+        made.append(both)
     for control in controls:
         if of(control) is None:
             made.append(Claim(control, [], [f"{control.name} belongs to no claim of its file."]))

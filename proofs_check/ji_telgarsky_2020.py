@@ -170,16 +170,6 @@ def of_law(sol, law, **arguments):
     return lambda k: law(sol.rule, sol.at(k), task=sol.task, **arguments)
 
 
-def worst(check, values):
-    """Of what must be small on every problem the largest; in a control the smallest."""
-    return np.min(values) if check.control else np.max(values)
-
-
-def best(check, values):
-    """Of what must be large on every problem the smallest; in a control the largest."""
-    return np.max(values) if check.control else np.min(values)
-
-
 def norm(w):
     return np.sqrt(sum(np.sum(W**2) for W in w))
 
@@ -411,7 +401,7 @@ def least_along(sol, law, L):
 
 def growth_along_flows(check, kind, rule="GD"):
     pairs = runs(check, kind, rule)
-    least = lambda law: best(check, [least_along(sol, law, L) for sol, L in pairs])
+    least = lambda law: check.worst([least_along(sol, law, L) for sol, L in pairs], small=False)
     end = min(sol.observed["log_time"][-1] for sol, _ in pairs)
     seen = f"{said(check, kind)}; every step with α > 0.1 until log t = {end:.1e}"
     check.at_least(ALONG, least(margins.margin_slack), 0.0, fall=-0.1, on=seen)
@@ -432,7 +422,7 @@ def growth_of_relu(check, rule=ff.GD):
         slacks.append(least_along(sol, margins.margin_slack, 2))
     seen = f"relu, 20 units, x₁x₂'s sign as label, n = 8: seeds 0-{seeds - 1}, the two losses in"
     seen += " turn, every tenth of 2,000 steps of 0.01 with α > 0.1"
-    check.at_least(RELU, best(check, slacks), 0.0, fall=-0.1, on=seen)
+    check.at_least(RELU, check.worst(slacks, small=False), 0.0, fall=-0.1, on=seen)
 
 
 def claim_margin_growth(check):
@@ -587,7 +577,7 @@ def directional(check, paths, L, edges, on, power=True):
     )
     check.at_most(
         "share of the path's length in the last decade of log 1/loss",
-        worst(check, [last(*path) for path in paths]),
+        check.worst([last(*path) for path in paths]),
         0.1,
         fall=0.5,
         on=f"{on}, log 1/loss up to {edges[-1]:.0e}",
@@ -633,9 +623,9 @@ def meeting(check, **broken):
     on = f"{len(random)} random states of L = 1, 2, 3, {len(equal)} of equal margins, both losses,"
     on += " seeds from 0; 1e-12 for rounding"
     if "counted" not in broken:
-        check.at_least(LEAST, best(check, seen), -1e-12, fall=-0.1, on=on)
+        check.at_least(LEAST, check.worst(seen, small=False), -1e-12, fall=-0.1, on=on)
     if "mean" not in broken:
-        check.at_most(LARGEST, worst(check, seen), 1 + 1e-12, fall=10, on=on)
+        check.at_most(LARGEST, check.worst(seen), 1 + 1e-12, fall=10, on=on)
 
 
 def separated(check, sols, L, on, near=1e-3, lost=0.95):
@@ -650,8 +640,8 @@ def separated(check, sols, L, on, near=1e-3, lost=0.95):
         falls.append(-log_loss / sol.observed["log_time"][-1])
         least = margins.least_margin(sol.rule, w, task=sol.task, degree=L)
         apart.append(least - margins.normalised_margin(sol.rule, w, task=sol.task, degree=L))
-    check.at_least(LOST, best(check, falls), lost, fall=0.1, on=on)
-    check.at_most(CLOSE, worst(check, apart), near, fall=0.3, on=on)
+    check.at_least(LOST, check.worst(falls, small=False), lost, fall=0.1, on=on)
+    check.at_most(CLOSE, check.worst(apart), near, fall=0.3, on=on)
     if not check.control:
         seen = np.concatenate([quotients(sol) for sol in sols])
         on += "; every step with α > 0.1; 1e-9 for rounding of p up to 1e6"
@@ -795,7 +785,7 @@ def alignment(check, kind, rule="GD"):
 
 def straight(check, sols, on, bound=2e-3):
     ends = [1 - margins.gradient_cosine(sol.rule, sol.at(-1), task=sol.task) for sol in sols]
-    check.at_most(STRAIGHT, worst(check, ends), bound, fall=0.1, on=on)
+    check.at_most(STRAIGHT, check.worst(ends), bound, fall=0.1, on=on)
 
 
 def claim_alignment(check):
@@ -919,7 +909,7 @@ def kkt(check, kind, rule="GD", own=True):
     check.scaling(name, x, slacks, -1, within=0.06, fall=0.5, on=on)
     bounds = np.array([at_log_times(sol, x, partial(allowed, sol, L=L)) for sol, _ in pairs])
     name = "Σ λ(p - min p) / |w|² over c(n - 1)/(e L α)"
-    check.at_most(name, worst(check, (slacks / bounds).max(1)), 1.0, fall=10, on=on)
+    check.at_most(name, check.worst((slacks / bounds).max(1)), 1.0, fall=10, on=on)
     return x, between, slacks, bounds, L
 
 
@@ -1050,11 +1040,11 @@ def rates(
     if FLAT in measured:
         check.scaling(FLAT, x, values, 0, within=0.02, fall=0.2, on=on)
     if NEAR in measured:
-        check.at_most(NEAR, worst(check, np.abs(values[:, -1] - 1)), 1e-3, fall=0.05, on=on)
+        check.at_most(NEAR, check.worst(np.abs(values[:, -1] - 1)), 1e-3, fall=0.05, on=on)
     if FLAT_NORM in measured:
         check.scaling(FLAT_NORM, x, norms, 0, within=0.02, fall=0.1, on=on)
     if NEAR_NORM in measured and KINDS[kind][1] == "linear":
-        check.at_most(NEAR_NORM, worst(check, np.abs(norms[:, -1] - 1)), 2e-3, fall=0.03, on=on)
+        check.at_most(NEAR_NORM, check.worst(np.abs(norms[:, -1] - 1)), 2e-3, fall=0.03, on=on)
     if CLOSER in measured and L > 1:
         check.scaling(CLOSER, x, np.abs(values - 1), -0.88, within=0.1, fall=0.5, on=on)
     return x, values, norms, L
@@ -1072,7 +1062,7 @@ def rates_of_mean_loss(check, kind, own_time=True):
         gaps.append(abs(at_log_times(sol, x, law)[0] / n - 1))
     on = f"{kind}: seeds 0-{seeds - 1}, the two losses in turn, log t = {x[0]:.0f}; data not"
     on += " near-degenerate"
-    check.at_most(NEAR_MEAN, worst(check, gaps), 1e-3, fall=0.05, on=on)
+    check.at_most(NEAR_MEAN, check.worst(gaps), 1e-3, fall=0.05, on=on)
 
 
 def claim_rates(check):
@@ -1233,7 +1223,7 @@ def claim_maximum_margin(check):
         ratios = np.array([rank_one(sol, x) for sol, _ in pairs])
         check.scaling(RANK, x, ratios**L, -1, within=0.06, fall=0.5, on=said(check, kind, x))
         drifts = [balance_drift(sol) for sol, _ in pairs]
-        check.at_most(DRIFT, worst(check, drifts), 1e-7, fall=1e-2, on=said(check, kind))
+        check.at_most(DRIFT, check.worst(drifts), 1e-7, fall=1e-2, on=said(check, kind))
         right.loglog(x, ratios.T, color=COLOURS[number], lw=1)
         right.plot([], [], color=COLOURS[number], label=f"{kind}, L = {L}")
         power = ratios[0, 0] * (x / x[0]) ** (-1 / L)
@@ -1285,4 +1275,4 @@ def control_maximum_margin_feedback_alignment(check):
     """Feedback alignment does not keep the layers balanced."""
     check.proved(ff.prove(laws.balance, ff.FA))
     drifts = [balance_drift(sol) for sol, _ in runs(check, "two linear layers", "FA")]
-    check.at_most(DRIFT, worst(check, drifts), 1e-7, fall=1e-2, on=said(check, "two linear layers"))
+    check.at_most(DRIFT, check.worst(drifts), 1e-7, fall=1e-2, on=said(check, "two linear layers"))

@@ -49,11 +49,6 @@ def batch(p, seeds, kind="isometric"):
     return wide.overlaps(wide.drawn(X, y, p, seed=seed) for seed in range(seeds))
 
 
-def worst(check, values, small=True):
-    """Of what must be small in every run the largest, or large the least; in a control the best."""
-    return np.max(values) if small != check.control else np.min(values)
-
-
 def error(task, w):
     """e = f - y, (n,)."""
     return (ff.nets.forward(task, w)[2] - task.Y)[0]
@@ -131,7 +126,7 @@ def update_rule(check, kind=ff.FA, on_first=0, convert=wide.from_mean_loss):
     if check:
         check.at_most(
             "distance of W and β from the authors' update typed again",
-            worst(check, gaps),
+            check.worst(gaps),
             1e-13,
             fall=1e-2,
             on="linear, relu and tanh, seeds 0-2, 25 steps, λ = 0.4, width 12",
@@ -203,7 +198,7 @@ def exact_error_ode(check, formula=wide.error_rate, kind=ff.FA):
             gaps.append(np.linalg.norm(seen - said) / np.linalg.norm(seen))
         check.at_most(
             f"{phi}: distance of de/dt from the formula, relative",
-            worst(check, gaps),
+            check.worst(gaps),
             1e-14,
             fall=1e-2,
             on="10 random states, seeds 0-9, n = 8, d = 12, p = 40, λ = 0.7",
@@ -303,7 +298,7 @@ def neuron_law(check, kind=ff.FA, phis=("linear", "relu"), on_first=0.0):
             rates.append(np.max(np.abs(rate)))
         check.at_most(
             "largest |rate of ½|w_r|² - b_r β_r, less λ b_r β_r|",
-            worst(check, rates),
+            check.worst(rates),
             1e-13,
             fall=1e-2,
             on=f"{phi}: 10 random states, seeds 0-9, n = 8, d = 12, p = 60, λ = 1/2",
@@ -599,7 +594,7 @@ def near_gamma(check, phi, rates):
     p, bound = check.tier((800, 0.25), (3200, 0.12))
     check.at_most(
         "largest |rate fitted to |e| while it falls from 0.1 to 1e-6, over γ, less 1|",
-        worst(check, np.abs(np.array(rates) - 1)),
+        check.worst(np.abs(np.array(rates) - 1)),
         bound,
         fall=0.5,
         on=f"{phi}: width {p}, seeds 0-{len(rates) - 1}, n = 10, d = 20",
@@ -649,14 +644,14 @@ def exponential_convergence(check, kind="isometric", d=20, c=0, phis=("linear", 
         widths = check.tier("widths 100 and 800", "widths 100, 800 and 3200")
         check.at_least(
             "flow: least -log(|e(t)|/|e(0)|) / γt, over all t",
-            worst(check, flows, small=False),
+            check.worst(flows, small=False),
             1 / 4,
             fall=0.12,
             on=f"{phi}: {widths}, seeds 0-{seeds - 1}, n = 10, d = {d}, 0 < t ≤ 16/γ",
         )
         check.at_least(
             "steps: least (1 - |e(t+1)|/|e(t)|) / ηγ, over all t",
-            worst(check, steps, small=False),
+            check.worst(steps, small=False),
             1 / 4,
             fall=0.12,
             on=f"{phi}: width 1600, seeds 0-{seeds - 1}, n = 10, d = {d}, 200 steps of 0.2",
@@ -871,7 +866,7 @@ def weights_move_little(check, penalty=0.0, phis=("linear", "relu", "tanh")):
         allowed = np.sqrt(np.log(widths)) * np.linalg.norm(y) / np.sqrt(widths)
         check.at_most(
             "largest move of any w_r or β_r, over √(log p) |y| / √p",
-            worst(check, (moves[:, :, :2] / allowed[:, None]).max((1, 2))),
+            check.worst((moves[:, :, :2] / allowed[:, None]).max((1, 2))),
             8,
             fall=30,
             on=on,
@@ -1060,7 +1055,7 @@ def exact_reduction(check, kinds=("isometric", "gaussian"), **broken):
         for part, name in ((0, "|e - its reduction|"), (1, "|cos(b, β) - its reduction|")):
             check.at_most(
                 f"{how}: largest {name}",
-                worst(check, [pair[part].max() for pair in gaps]),
+                check.worst([pair[part].max() for pair in gaps]),
                 bound,
                 fall=0.03,
                 on=f"{' and '.join(kinds)} data of seed 0, network of seed 1, two schedules of λ,"
@@ -1181,7 +1176,7 @@ def whole_alignment(check, **broken):
     gaps = cosines - wide.alignment_law(penalty, [reach]).cosine[0]
     check.at_most(
         f"whole networks of width {WHOLE}: largest |cos(b, β) less the law|",
-        worst(check, np.abs(gaps)),
+        check.worst(np.abs(gaps)),
         0.05,
         fall=0.3,
         on="λ = 2, κ = 4, seeds 0-4, n = 5, d = 8",
@@ -1254,7 +1249,7 @@ def control_sharp_alignment_penalty_for_ever(check):
         ever = wide.reduced_flow(batch(WIDTHS[1], 8), [0, T + 30], penalties=[penalty])
         sizes = np.linalg.norm(ever.error[-1, :, 0], axis=-1) / np.sqrt(5)
         on = f"λ = {penalty:g}, κ = {reach:g}, width {WIDTHS[1]}, seeds 0-7, n = 5, d = 8"
-        check.at_most(AFTER, worst(check, sizes), 1e-5, fall=1e-2, on=on)
+        check.at_most(AFTER, check.worst(sizes), 1e-5, fall=1e-2, on=on)
 
 
 def control_sharp_alignment_no_penalty(check):
@@ -1372,7 +1367,7 @@ def error_recursion(check, c=0, target=1, phis=("linear", "relu", "tanh")):
             ("steps: largest (|e(t+1)| less the bound) / η|y|", steps),
             ("flow, at the same states: largest (d|e|/dt less the bound) / |y|", rates),
         ):
-            check.at_most(name, worst(check, seen), 0.0, fall=0.1, on=on)
+            check.at_most(name, check.worst(seen), 0.0, fall=0.1, on=on)
     return curves
 
 
@@ -1452,7 +1447,7 @@ def algebraic_decay(check, on_first=0.0):
         gaps = [abs(run[1][-1] * np.cbrt(run[3]) / law - 1) for run in runs]
         name = "|e|, its amplitude relative to the law, less 1, at τ = 3,000,000"
         check.scaling("power of t in |e|", taus, sizes, -2 / 3, within=0.003, fall=0.3, on=on)
-        check.at_most(name, worst(check, gaps), 1e-3, fall=0.1, on=on)
+        check.at_most(name, check.worst(gaps), 1e-3, fall=0.1, on=on)
         if not on_first:
             away = np.array([run[2] for run in runs])
             name = "power of t in 1 - cos(b, β)"
@@ -1603,9 +1598,9 @@ def falling(check, constant=False):
     on = f"width 100,000, {few} seeds from 0, the same staircase, all λ from 1.3 to 0.00003, n = 5"
     on += ", d = 8"
     name = "largest |amplitude of |e| relative to the law, less 1|, at the ends of the steps"
-    check.at_most(name, worst(check, amplitudes), 0.05, fall=1, on=on)
+    check.at_most(name, check.worst(amplitudes), 0.05, fall=1, on=on)
     name = "largest |cos(b, β) less the law|, at the ends of the steps"
-    check.at_most(name, worst(check, cosines), 0.02, fall=0.05, on=on)
+    check.at_most(name, check.worst(cosines), 0.02, fall=0.05, on=on)
 
 
 def claim_schedules(check):
@@ -1754,7 +1749,7 @@ def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2, 3), counted=T
         pairs = [late_factors(p, seeds, aligned) for p in WIDTHS[1:]]
         check.at_most(
             "largest |late |e(t+1)|/|e(t)| less max |1 - ηλ_i| of the same network|",
-            worst(check, [np.abs(seen - said) for seen, said in pairs]),
+            check.worst([np.abs(seen - said) for seen, said in pairs]),
             1e-6,
             fall=0.05,
             on=on + ", widths 1,000 to 100,000, every network, η 0.9 of the least bound 2/λmax of"
@@ -1763,7 +1758,7 @@ def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2, 3), counted=T
     if 2 in parts:
         check.at_most(
             "largest |e|/|y| 40 steps after the penalty, η near the bound",
-            worst(check, discrete_errors(WIDTHS[-1], seeds, factor)[1][-1]),
+            check.worst(discrete_errors(WIDTHS[-1], seeds, factor)[1][-1]),
             1e-3,
             fall=1.0,
             on=f"{on}, width 100,000, η {factor} of 2/(1 + σ²)",
@@ -1772,7 +1767,7 @@ def step_size_bound(check, reach=None, factor=0.9, parts=(0, 1, 2, 3), counted=T
         eta, sizes = discrete_errors(WIDTHS[-1], seeds, factor, after=RAISED, counted=counted)
         check.at_most(
             "largest |(|e|/|y|) less the law| 40 steps after λ rises to 1, η near the bound",
-            worst(check, np.abs(sizes[-1] - law_under_penalty(eta))),
+            check.worst(np.abs(sizes[-1] - law_under_penalty(eta))),
             0.02,
             fall=1.0,
             on=f"{on}, width 100,000, η {factor} of 2/(1 + σ²{' + λ' * counted})",
@@ -1923,7 +1918,7 @@ def trained_directly(check, phi="linear"):
         gaps.append([np.abs(error(task, sol.final) - run.error[-1, 0, 0]).max(), abs(cosine)])
     check.at_most(
         "trained directly: largest distance of e and of cos(b, β) from the reduction",
-        worst(check, gaps),
+        check.worst(gaps),
         1e-11,
         fall=1e-2,
         on=f"{'width 200' if few else 'widths 200, 400 and 800'}, seed 0, λ = 0.2,"
@@ -1942,7 +1937,7 @@ def without_penalty(check, cosines):
     widths, seeds = published_tiers(check)
     check.at_most(
         "without penalty: largest √p · rms of cos(b, β), of all widths",
-        worst(check, np.sqrt(widths) * np.sqrt(np.mean(cosines**2, axis=1))),
+        check.worst(np.sqrt(widths) * np.sqrt(np.mean(cosines**2, axis=1))),
         4,
         fall=8,
         on=f"widths {widths[0]} to {widths[-1]:,}, {seeds} repetitions, n = 50, d = 150",
@@ -1959,7 +1954,7 @@ def with_penalty(check, cosines):
     for k, (penalty, (bound, fall)) in enumerate(LEAST.items()):
         check.at_least(
             f"with penalty {penalty:g}: least mean of cos(b, β), of all widths",
-            worst(check, cosines[:, :, k].mean(axis=1), small=False),
+            check.worst(cosines[:, :, k].mean(axis=1), small=False),
             bound,
             fall=fall,
             on=f"widths {widths[0]} to {widths[-1]:,}, {seeds} repetitions, n = 50, d = 150",
@@ -1990,7 +1985,7 @@ def grown_later(check, cosines, penalties):
     grown = cosines[-1, :seeds] - begun(widest, seeds, penalties)
     check.at_least(
         "with penalty: least growth of the mean cos(b, β) after the programmed steps",
-        worst(check, grown.mean(axis=0), small=False),
+        check.worst(grown.mean(axis=0), small=False),
         0.15,
         fall=0.02,
         on=f"width {widest:,}, {seeds} repetitions, n = 50, d = 150",
@@ -2002,7 +1997,7 @@ def programmed_steps(check, **broken):
     gaps = begun(widest, seeds, **broken) - begun_limit(widest, seeds)
     check.at_most(
         "after the programmed steps: |mean of cos(b, β) less its limit|, largest of penalties",
-        worst(check, np.abs(gaps.mean(axis=0))),
+        check.worst(np.abs(gaps.mean(axis=0))),
         0.04,
         fall=0.2,
         on=f"width 12,800, λ = 0.2, 0.3, 0.5, {seeds} repetitions, n = 50, d = 150",
@@ -2151,7 +2146,7 @@ def published_nonlinear(check, penalised=True, kind=ff.FA, apart=0):
         size, penalty = NONLINEAR_SETTINGS[phi]
         on = f"{phi}: width {p}, λ = {penalty:g}, seeds 0-{seeds - 1}, steps of {size:g}, n = 50"
         on += ", d = 150, a teacher of the same shape"
-        gained = worst(check, ends[:, 0] - ends[:, 1], small=False)
+        gained = check.worst(ends[:, 0] - ends[:, 1], small=False)
         name = "with penalty: least gain of the final cos(b, β) over no penalty"
         on += ", both runs of one seed" if not apart else ", the first run of the next seed"
         bound, fall = GAIN[phi]
@@ -2231,14 +2226,14 @@ def nonlinear_alignment(check, parts=(0, 1), phis=tuple(NONLINEAR), **broken):
         if 0 in parts:
             check.at_least(
                 f"{phi}: least over the widths of the mean cos(b, β)",
-                worst(check, cosines.mean(0), small=False),
+                check.worst(cosines.mean(0), small=False),
                 0.65,
                 fall=0.35,
                 on=on,
             )
         if 1 in parts:
             check.at_most(
-                f"{phi}: largest |e|/|y| at the end", worst(check, sizes), 1e-5, fall=1e-2, on=on
+                f"{phi}: largest |e|/|y| at the end", check.worst(sizes), 1e-5, fall=1e-2, on=on
             )
 
 

@@ -632,6 +632,12 @@ def test_an_interval_that_leaves_out_the_expected_power_says_so(power, on):
     assert check.evidence[0].on == on
 
 
+def test_every_run_of_a_claim_must_stand_and_every_run_of_a_control_fall():
+    runs = [1, 5, 3]
+    assert (Check().worst(runs), Check().worst(runs, small=False)) == (5, 1)
+    assert (Check(control=True).worst(runs), Check(control=True).worst(runs, small=False)) == (1, 5)
+
+
 def judged(show, control=False):
     """Whether the evidence of one measurement stands and falls, and whether the trial passes."""
     check = Check(control=control)
