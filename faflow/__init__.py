@@ -12,6 +12,7 @@ from .rules import DFA as DFA
 from .rules import FA as FA
 from .rules import GD as GD
 from .rules import FAStar as FAStar
+from .rules import HeavyBall as HeavyBall
 from .rules import KolenPollack as KolenPollack
 from .rules import Piecewise as Piecewise
 from .rules import Rule as Rule

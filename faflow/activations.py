@@ -27,6 +27,8 @@ def _function(name):
     """The special function `name` for floats (NumPy, SciPy), JAX arrays and SymPy entries."""
 
     def apply(z):
+        if name == "sign" and hasattr(z, "sign"):  # residues
+            return z.sign()
         if z.dtype == np.dtype(object):
             import sympy
 

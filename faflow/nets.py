@@ -18,7 +18,7 @@ from .losses import LOSSES as LOSSES
 from .losses import Loss as Loss
 from .losses import any_loss as any_loss
 from .losses import squared as squared
-from .matrices import Words, with_ones
+from .matrices import Jet, Words, with_ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def replaced(frozen, **fields):
 
 def matrix(M, name):
     """`M` as a float64 matrix, checked; words and exact entries as they are."""
-    if isinstance(M, Words) or getattr(M, "dtype", None) == np.dtype(object):
+    if isinstance(M, Words | Jet) or getattr(M, "dtype", None) == np.dtype(object):
         return M
     try:
         made = np.asarray(M)
@@ -184,8 +184,9 @@ def regression(task):
 
 
 def shapes(sizes, bias=False):
-    """Weight shapes of a network with these layer sizes, input first."""
-    return [(above, below + bias) for below, above in pairwise(sizes)]
+    """Weight shapes of a network with these layer sizes, input first, or names of spaces."""
+    more = lambda n: n if not bias else f"{n}+1" if isinstance(n, str) else n + 1
+    return [(above, more(below)) for below, above in pairwise(sizes)]
 
 
 def sizes_of(w):

@@ -7,7 +7,7 @@ import numpy as np
 
 from .draws import generator
 from .matrices import columns
-from .nets import checked_sizes, forward, init, matrix, replaced
+from .nets import checked_sizes, forward, init, matrix, replaced, shapes
 
 
 class Piecewise(NamedTuple):
@@ -116,6 +116,17 @@ class Rule:
     def settle(self, task, w):
         """The state with what the rule itself determines put in place; here nothing."""
         return w
+
+    def state(self, layers, bias=False):
+        """{name: (rows, cols)} of what the rule moves, in order: W1, W2, …, then what is its own.
+
+        layers: layer sizes, input first, or names of spaces.
+        """
+        return {f"W{k + 1}": shape for k, shape in enumerate(shapes(layers, bias))}
+
+    def constants(self, w):
+        """{name: matrix} of what stands still while the flow is in one piece: the feedback."""
+        return {f"B{k + self.first}": B for k, B in enumerate(self.B)}
 
     @classmethod
     def shapes(cls, sizes):

@@ -10,7 +10,8 @@ import numpy as np
 from . import nets
 from .extras import needs
 from .nets import ACTIVATIONS, LOSSES, Activation, Task, activation
-from .rules import RULES, Piecewise, Rule
+from .rules import Rule
+from .written import read, written
 
 FORMAT, VERSION = "faflow solution", 1
 WRITTEN = ("rule", "options", "phi", "loss", "bias", "output_scale", "observed", "made", "arrays")
@@ -123,14 +124,9 @@ class Solution:
                 raise ValueError(
                     f"faflow has an activation {phi.name!r} already; rename yours to save it."
                 )
-        options = {
-            name: getattr(self.rule, name) for name in self.rule.__dataclass_fields__ if name != "B"
-        }
         about = {
             "format": FORMAT,
             "version": VERSION,
-            "rule": type(self.rule).__name__,
-            "options": options,
             "phi": _phi_name(self.task.phi),
             "loss": self.task.loss.name,
             "bias": self.task.bias,
@@ -140,7 +136,7 @@ class Solution:
             "arrays": sorted(arrays),
         }
         try:
-            text = json.dumps(about, default=_plain)
+            text = json.dumps(about | written(self.rule), default=_item)
         except TypeError as error:
             raise ValueError(f"This solution cannot be saved: {error}.") from None
         with open(path, "wb") as file:
@@ -204,21 +200,14 @@ def load(path, *, rules=(), activations=()):
         )
     if not set(WRITTEN) <= set(about) or sorted(arrays) != about["arrays"]:
         raise ValueError(f"{path} was saved by faflow, but parts of it are missing.")
-    known = RULES | {rule.__name__: rule for rule in rules}
-    if about["rule"] not in known:
-        raise ValueError(
-            f"{path} holds the rule {about['rule']!r}, which is not one of faflow's; pass its"
-            f" class as load(path, rules=[{about['rule']}])."
-        )
     pick = lambda start: tuple(
         arrays[f"{start}{k}"] for k in range(len(arrays)) if f"{start}{k}" in arrays
     )
-    options = {name: _restored(value) for name, value in about["options"].items()}
-    rule = known[about["rule"]](pick("B"), **options)
+    rule = read(about, pick("B"), path, rules)
     own = {a.name: a for a in activations}
     phi = about["phi"]
-    read = lambda name: own[name] if name in own else activation(name)
-    phi = tuple(map(read, phi)) if isinstance(phi, list) else read(phi)
+    named = lambda name: own[name] if name in own else activation(name)
+    phi = tuple(map(named, phi)) if isinstance(phi, list) else named(phi)
     loss, scale = LOSSES[about["loss"]], about["output_scale"]
     task = Task(arrays["X"], arrays["Y"], phi, loss, about["bias"], scale)
     observed = {name: arrays[f"observed_{k}"] for k, name in enumerate(about["observed"])}
@@ -229,18 +218,7 @@ def _phi_name(phi):
     return phi.name if isinstance(phi, Activation) else [a.name for a in phi]
 
 
-def _plain(value):
+def _item(value):
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{value!r} is not a plain value")
-
-
-def _restored(value):
-    """Tuples and piecewise decays, which JSON writes as lists: a piecewise one holds two lists."""
-    if not isinstance(value, list):
-        return value
-    if len(value) == 2 and all(isinstance(part, list) for part in value):
-        times, values = value
-        if len(values) == len(times) + 1 and not any(isinstance(v, list) for v in values):
-            return Piecewise(tuple(times), tuple(values))
-    return tuple(map(_restored, value))

@@ -601,3 +601,30 @@ def test_relu_networks_never_leave_zero_weights(kind):
     assert all((W == 0).all() for W in still.at(-1))
     moved = ff.integrate(rule, ff.Task(X, Y), zero, [0, 1])
     assert (np.abs(moved.w[0][-1]).max() > 0.1) == (kind is not ff.GD)  # a saddle of GD only
+
+
+@pytest.mark.parametrize("of", [ff.GD, ff.FA, ff.KolenPollack])
+def test_heavy_ball_solves_the_second_order_equation(of):
+    """W'' + friction W' = rule(W), by second differences of the flow."""
+    rule = ff.HeavyBall.random((3, 4, 2), of=of, friction=0.7, seed=1)
+    given = task(sizes=(3, 4, 2))
+    h = 1e-3
+    sol = ff.integrate(rule, given, rule.start((3, 4, 2), seed=2), [0, 1 - h, 1, 1 + h])
+    before, now, after = (sol.at(k) for k in (1, 2, 3))
+    count = len(now) // 2
+    pushed = rule.of(given, now[:count])
+    for W, M, P, F in zip(before, now, after, pushed, strict=False):
+        second, first = (P - 2 * M + W) / h**2, (P - W) / (2 * h)
+        assert np.abs(second + 0.7 * first - F).max() < 1e-5 * max(1, np.abs(F).max())  # h²
+
+
+def test_heavy_ball_starts_at_rest_and_comes_back_from_its_file(tmp_path):
+    rule = ff.HeavyBall.random((3, 4, 2), of=ff.FA, friction=2, decay=0.1)
+    w0 = rule.start((3, 4, 2), seed=2)
+    assert [W.shape for W in w0] == [(4, 3), (2, 4)] * 2
+    assert not any(V.any() for V in w0[2:])
+    sol = ff.integrate(rule, task(sizes=(3, 4, 2)), w0, [0, 1])
+    sol.save(tmp_path / "run.npz")
+    back = ff.load(tmp_path / "run.npz").rule
+    assert (type(back.of), back.of.decay, back.friction) == (ff.FA, 0.1, 2)
+    assert all((a == b).all() for a, b in zip(back.B, rule.B, strict=True))

@@ -158,12 +158,12 @@ def test_feedback_of_kolen_pollack_is_checked_in_the_state():
     w = start(ff.GD(), sizes=SIZES)
     refused(
         ValueError,
-        ["Kolen-Pollack needs w0 = (W1, …, WL, B2, …, BL)", "got 2", "KolenPollack().start(sizes)"],
+        ["KolenPollack moves (W1, W2, B2)", "w0 has 2 matrices", "rule.start(sizes) makes one"],
         lambda: run(ff.KolenPollack(), w0=w),
     )
     refused(
         ValueError,
-        ["w0's B[0]", "must be (4, 2), but is (2, 4)", "transposed"],
+        ["KolenPollack's w0 B2", "must be (4, 2), but is (2, 4)", "transposed"],
         lambda: run(ff.KolenPollack(), w0=(*w, np.ones((2, 4)))),
     )
 
@@ -442,3 +442,26 @@ def test_kolen_pollack_refuses_a_feedback_it_would_not_use():
     w0 = ff.KolenPollack().start((2, 2, 2))
     with pytest.raises(ValueError, match="KolenPollack needs 0 feedback matrices"):
         ff.integrate(rule, ff.Task(np.eye(2), np.eye(2)), w0, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "says"),
+    [
+        ({"of": ff.FA}, TypeError, "needs a rule that moves weights, but has <class"),
+        ({"of": ff.HeavyBall()}, TypeError, "needs a rule that moves weights"),
+        ({"decay": 0.1}, ValueError, "Give B, decay and rates to the rule inside"),
+        ({"friction": -1}, ValueError, "friction must be finite and not negative, but is -1"),
+        ({"friction": "high"}, ValueError, "friction must be a number, but is 'high'"),
+    ],
+)
+def test_a_heavy_ball_that_cannot_be_is_refused(options, kind, says):
+    with pytest.raises(kind, match=says):
+        ff.HeavyBall(**options)
+
+
+def test_a_heavy_ball_without_velocities_is_refused():
+    w = start(ff.GD(), sizes=SIZES)
+    with pytest.raises(ValueError, match=r"Of 2 matrices, a state of HeavyBall is \(W1, V1\)"):
+        run(ff.HeavyBall(), w0=w)
+    with pytest.raises(ValueError, match=r"HeavyBall moves \(W1, V1\) .* w0 has 3 matrices"):
+        run(ff.HeavyBall(), w0=(*w, w[0]))

@@ -128,7 +128,7 @@ def test_an_unknown_rule_says_how_to_pass_its_class(tmp_path):
     rule, given, w0 = problem(ff.FA, sizes=(3, 4, 2))
     sol = ff.iterate(Mine(rule.B), given, w0, eta=0.1, steps=2)
     sol.save(tmp_path / "run.npz")
-    with pytest.raises(ValueError, match=r"'Mine', which is not .*load\(path, rules=\[Mine\]\)"):
+    with pytest.raises(ValueError, match=r"'Mine', which is not .*rules=\[Mine\]"):
         ff.load(tmp_path / "run.npz")
     assert type(ff.load(tmp_path / "run.npz", rules=[Mine]).rule) is Mine
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..nets import Activation, Task, matrix, sizes_of
-from ..rules import FA, RULES, KolenPollack, Rule
+from ..rules import RULES, Rule
 
 
 def ready(rule, task, w0):
@@ -27,19 +27,24 @@ def ready(rule, task, w0):
     for name, M in {"X": task.X, "Y": task.Y, "w0": w0, "B": rule.B}.items():
         if any(not isinstance(one, np.ndarray) or one.dtype != float for one in _all(M)):
             raise TypeError(f"A run needs floats, but {name} holds words or exact entries.")
-    if isinstance(rule, KolenPollack) and len(w0) % 2 == 0:
-        raise ValueError(
-            "Kolen-Pollack needs w0 = (W1, …, WL, B2, …, BL), an odd number of matrices, but got"
-            f" {len(w0)}; KolenPollack().start(sizes) makes one."
-        )
-    _chain(task, rule.weights(w0))
-    sizes = (len(task.X), *sizes_of(rule.weights(w0))[1:])
-    if isinstance(rule, KolenPollack):
-        _feedback("KolenPollack", rule.B, [], "B")
-        _feedback("KolenPollack", w0[len(w0) // 2 + 1 :], FA.shapes(sizes), "w0's B")
-    else:
-        _feedback(type(rule).__name__, rule.B, rule.shapes(sizes), "B")
     depth = len(rule.weights(w0))
+    names = tuple(rule.state(range(depth + 1)))
+    if len(w0) != len(names):
+        kind = type(rule).__name__
+        raise ValueError(
+            f"{kind} moves ({', '.join(names)}) in a network of {depth} layers, but w0 has"
+            f" {len(w0)} matrices; rule.start(sizes) makes one."
+        )
+    try:
+        _chain(task, rule.weights(w0))
+    except ValueError as error:
+        if len(names) == depth:
+            raise
+        state = f"a state of {type(rule).__name__} is ({', '.join(names)}), as rule.start makes one"
+        raise ValueError(f"{error} Of {len(w0)} matrices, {state}.") from None
+    sizes = (len(task.X), *sizes_of(rule.weights(w0))[1:])
+    _shaped(f"{type(rule).__name__}'s w0", w0, names, rule.state(sizes, task.bias).values())
+    _feedback(type(rule).__name__, rule.B, rule.shapes(sizes))
     rule.check_depth(depth)
     for name in ("decay", "rates"):
         for number in _numbers(getattr(rule, name)):
@@ -80,18 +85,20 @@ def _chain(task, w):
         )
 
 
-def _feedback(name, B, expected, letter):
+def _feedback(name, B, expected):
     if len(B) != len(expected):
         raise ValueError(
             f"{name} needs {len(expected)} feedback matrices for these layers, but has {len(B)}."
         )
-    for k, (M, shape) in enumerate(zip(B, expected, strict=True)):
+    names = (f"B[{k}] into hidden layer {k}" for k in range(len(B)))
+    _shaped("Feedback matrix", B, names, expected)
+
+
+def _shaped(what, matrices, names, expected):
+    for M, name, shape in zip(matrices, names, expected, strict=True):
         if M.shape != tuple(shape):
             hint = " It looks transposed." if M.shape == tuple(shape)[::-1] else ""
-            raise ValueError(
-                f"Feedback matrix {letter}[{k}] into hidden layer {k} must be {tuple(shape)}, but"
-                f" is {M.shape}.{hint}"
-            )
+            raise ValueError(f"{what} {name} must be {tuple(shape)}, but is {M.shape}.{hint}")
 
 
 def times(ts):

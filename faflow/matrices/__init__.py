@@ -9,7 +9,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from .jets import Jet as Jet
 from .normal import Letter as Letter
+from .residues import Span as Span
 from .series import Series as Series
 from .words import Alphabet as Alphabet
 from .words import Words as Words
@@ -39,6 +41,8 @@ def columns(M, below):
         return columns(M, below.coefficients[0])
     if isinstance(M, Words):
         return M.columns(below.rows)
+    if isinstance(M, Jet):
+        return M.map(lambda x: x[..., : below.shape[0]])
     return M if M.shape[1] == below.shape[0] else M[:, : below.shape[0]]
 
 
@@ -47,5 +51,7 @@ def with_ones(a):
     if isinstance(a, Words):
         J, O = a.alphabet.augmentation(a.rows)
         return J @ a + O
+    if isinstance(a, Jet):
+        return a.with_ones()
     xp = a.__array_namespace__()
     return xp.concat([a, xp.ones_like(a[:1])])

@@ -1,0 +1,66 @@
+"""A rule written down as plain values, without its feedback, and read again."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from .rules import RULES, HeavyBall, Piecewise, Rule
+
+
+def written(rule):
+    """{"rule": name of its class, "options": {name: value}}, for JSON; B is left to arrays.
+
+    Raises TypeError for an option that is no number and no rule.
+    """
+    names = [name for name in rule.__dataclass_fields__ if name != "B"]
+    return {
+        "rule": type(rule).__name__,
+        "options": {name: _plain(getattr(rule, name)) for name in names},
+    }
+
+
+def read(about, B, where, rules=()):
+    """The rule of `written`, with feedback `B`; `rules` are classes that faflow does not know.
+
+    where: what to call the file in an error.  Raises ValueError for a class that is not known.
+    """
+    known = RULES | {rule.__name__: rule for rule in (HeavyBall, *rules)}
+    name = about["rule"]
+    if name not in known:
+        raise ValueError(
+            f"{where} holds the rule {name!r}, which is not one of faflow's; pass its class as"
+            f" rules=[{name}]."
+        )
+    inside = {k: v for k, v in about["options"].items() if isinstance(v, dict) and "rule" in v}
+    options = {k: _restored(v) for k, v in about["options"].items() if k not in inside}
+    if inside:
+        return known[name](**{k: read(v, B, where, rules) for k, v in inside.items()}, **options)
+    return known[name](B, **options)
+
+
+def _plain(value):
+    """The value in what JSON has; TypeError for anything but numbers, names, rules and tuples."""
+    if isinstance(value, Rule):
+        return written(value)
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Fraction):
+        return {"fraction": str(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{value!r} is not a plain value")
+
+
+def _restored(value):
+    """Tuples and piecewise decays, which JSON writes as lists: a piecewise one holds two lists."""
+    if isinstance(value, dict):
+        return Fraction(value["fraction"])
+    if not isinstance(value, list):
+        return value
+    if len(value) == 2 and all(isinstance(part, list) for part in value):
+        times, values = value
+        if len(values) == len(times) + 1 and not any(isinstance(v, list) for v in values):
+            return Piecewise(tuple(times), tuple(values))
+    return tuple(map(_restored, value))
