@@ -8,7 +8,16 @@ import sympy
 from problems import with_sizes
 
 import faflow as ff
-from faflow.matrices import Alphabet, Series, Words, columns, exact, rational, with_ones
+from faflow.matrices import (
+    Alphabet,
+    Series,
+    Words,
+    columns,
+    exact,
+    rational,
+    split_biases,
+    with_ones,
+)
 
 DIMENSIONS = {"in": 2, "h": 3, "out": 2, "1": 1}
 
@@ -332,10 +341,12 @@ def test_a_row_of_ones_is_taken_off_again_by_its_letters():
     alphabet = Alphabet()
     a = alphabet.letter("a", "h", "samples")
     W = alphabet.letter("W", "out", "h+1")
-    J, O = alphabet.augmentation("h")
-    assert with_ones(a) == J @ a + O
+    J, o = alphabet.augmentation("h")
+    assert with_ones(a) == J @ a + o @ alphabet.ones()
     assert J.T @ with_ones(a) == a
+    assert o.T @ with_ones(a) == alphabet.ones()
     assert W.columns("h") == W @ J
+    assert split_biases(W) == (W @ J, W @ o)
     assert a.columns("samples") == a
 
 

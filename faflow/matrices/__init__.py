@@ -46,11 +46,20 @@ def columns(M, below):
     return M if M.shape[1] == below.shape[0] else M[:, : below.shape[0]]
 
 
+def split_biases(M):
+    """(weights, biases): `M` without its last column, and that column."""
+    if isinstance(M, Words):
+        return M.split()
+    if isinstance(M, Series | Jet):
+        return M.map(lambda x: split_biases(x)[0]), M.map(lambda x: split_biases(x)[1])
+    return M[..., :-1], M[..., -1:]
+
+
 def with_ones(a):
     """`a` with a row of ones below it, the input of a layer with biases."""
     if isinstance(a, Words):
-        J, O = a.alphabet.augmentation(a.rows)
-        return J @ a + O
+        J, o = a.alphabet.augmentation(a.rows)
+        return J @ a + o @ a.alphabet.ones()
     if isinstance(a, Jet):
         return a.with_ones()
     xp = a.__array_namespace__()

@@ -58,17 +58,22 @@ class Alphabet:
             self.relations.append(flipped)
 
     def augmentation(self, space):
-        """J and O of ``J a + O``, which appends a row of ones to `a`, a matrix into `space`.
+        """J and o of ``J a + o 1'``, which appends a row of ones 1' to `a`, a matrix into `space`.
 
-        J'J = I and J'O = 0; the augmented space is called ``space+1``.
+        J'J = I, J'o = 0 and o'o = 1; the augmented space is called ``space+1``.
         """
         if space not in self.augmented:
             J = self.letter(f"J_{space}", f"{space}+1", space)
-            O = self.letter(f"O_{space}", f"{space}+1", self.samples)
+            o = self.letter(f"o_{space}", f"{space}+1", "1")
             self.relate(J.T @ J, self.identity(space))
-            self.relate(J.T @ O, 0)
-            self.augmented[space] = J, O
+            self.relate(J.T @ o, 0)
+            self.relate(o.T @ o, self.identity("1"))
+            self.augmented[space] = J, o
         return self.augmented[space]
+
+    def ones(self):
+        """The row of ones, one for each sample."""
+        return self.identity("1") if self.samples == "1" else self.letter("ones", "1", self.samples)
 
 
 class Words:
@@ -215,6 +220,11 @@ class Words:
     def columns(self, space):
         """These words without the column of a bias: restricted to `space`."""
         return self if self.cols == space else self @ self.alphabet.augmentation(space)[0]
+
+    def split(self):
+        """(weights, biases): these words without the last column, and that column."""
+        J, o = self.alphabet.augmentation(self.cols.removesuffix("+1"))
+        return self @ J, self @ o
 
     def __bool__(self):
         return bool(self.terms)

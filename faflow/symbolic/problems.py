@@ -1,12 +1,10 @@
 """A rule on a network made of letters (every size) or of exact entries (given sizes)."""
 
-from itertools import count
-
 import numpy as np
 
 from ..matrices import Alphabet, entries, exact
-from ..nets import Task, activation, any_loss, gated, replaced, shapes, squared
-from ..rules import FA, FAStar, KolenPollack, Piecewise, Rule
+from ..nets import Task, activation, any_loss, gated, replaced, squared
+from ..rules import FAStar, HeavyBall, Piecewise, Rule
 
 PIECEWISE = "piecewise"
 
@@ -21,16 +19,29 @@ def exactly(rule, depth):
     if not isinstance(rule, Rule) and not (isinstance(rule, type) and issubclass(rule, Rule)):
         raise TypeError(f"The rule must be a Rule, a class or an instance, but is {rule!r:.60}.")
     rule = rule() if isinstance(rule, type) else rule
-    if isinstance(rule, FAStar):
+    inner = rule.of if isinstance(rule, HeavyBall) else rule
+    if isinstance(inner, FAStar):
         raise ValueError("FAStar solves a linear system, which no algebra here can follow.")
     rule.check_depth(depth)
+    return with_numbers(rule, _exact)
 
-    def convert(value):
-        if isinstance(value, Piecewise):
-            raise ValueError("A decay that changes in time has no single flow; prove each piece.")
-        return tuple(map(convert, value)) if isinstance(value, tuple) else exact(value)
 
-    return replaced(rule, decay=convert(rule.decay), rates=convert(rule.rates))
+def _exact(value):
+    if isinstance(value, Piecewise):
+        raise ValueError("A decay that changes in time has no single flow; prove each piece.")
+    return exact(value)
+
+
+def with_numbers(rule, convert):
+    """The rule with its decay, rates and friction converted, each number by itself."""
+    each = lambda v: (
+        tuple(map(convert, v))
+        if isinstance(v, tuple) and not isinstance(v, Piecewise)
+        else convert(v)
+    )
+    if isinstance(rule, HeavyBall):
+        return replaced(rule, of=with_numbers(rule.of, convert), friction=convert(rule.friction))
+    return replaced(rule, decay=each(rule.decay), rates=each(rule.rates))
 
 
 def phi_and_scope(phi):
@@ -64,14 +75,9 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
     samples = "samples" if activity else "1"
     alphabet = Alphabet(samples)
     layers = spaces(depth)
-    named = [f"{s}+1" if bias else s for s in layers[:-1]]
-    made = lambda letter, first, kinds: tuple(
-        alphabet.letter(f"{letter}{k}", *s) for k, s in zip(count(first), kinds, strict=False)
-    )
-    w = made("W", 1, list(zip(layers[1:], named, strict=True)))
-    if isinstance(rule, KolenPollack):
-        w += made("B", 2, FA.shapes(layers))
-    B = made("B", rule.first, rule.shapes(layers))
+    made = lambda kinds: tuple(alphabet.letter(name, *s) for name, s in kinds.items())
+    w = made(rule.state(layers, bias))
+    B = made(feedback(rule, layers))
     if activity is None:
         activity = tuple(
             gated(alphabet.letter(f"D{k + 1}", s, s, diagonal=True), degree)
@@ -136,9 +142,8 @@ def given_sizes(rule, sizes, make, *, phi="linear", bias=False, loss="any", samp
     """
     rule = exactly(rule, len(sizes) - 1)
     activity, degree, _ = phi_and_scope(phi)
-    kinds = {f"W{k + 1}": s for k, s in enumerate(shapes(sizes, bias))}
-    feedback = FA.shapes(sizes) if isinstance(rule, KolenPollack) else rule.shapes(sizes)
-    kinds |= {f"B{k + rule.first}": s for k, s in enumerate(feedback)}
+    state, fixed = rule.state(sizes, bias), feedback(rule, sizes)
+    kinds = state | fixed
     if activity is None:
         kinds |= {f"G{k + 1}": (n, samples) for k, n in enumerate(sizes[1:-1])}
     kinds |= {"X": (sizes[0], samples)}
@@ -146,15 +151,18 @@ def given_sizes(rule, sizes, make, *, phi="linear", bias=False, loss="any", samp
     names = [f"{m}_{i + 1}_{j + 1}" for m, s in kinds.items() for i, j in np.ndindex(*s)]
     pool = iter(make(names))
     made = {m: entries(s, lambda *_: next(pool)) for m, s in kinds.items()}
-    pick = lambda letter: tuple(M for m, M in made.items() if m[0] == letter)
     if activity is None:
-        activity = tuple(gated(G, degree) for G in pick("G"))
+        activity = tuple(gated(made[f"G{k + 1}"], degree) for k in range(len(sizes) - 2))
     X, more = made["X"], {}
     if loss == "any":
         task = Task(X, made["E"], activity, any_loss, bias)
     else:
         task = Task(X, made["Y"] @ X, activity, squared, bias)
         more = {"target": made["Y"], "covariance": X @ X.T}
-    if isinstance(rule, KolenPollack):
-        return rule, task, pick("W") + pick("B"), more
-    return replaced(rule, B=pick("B")), task, pick("W"), more
+    w, B = (tuple(made[name] for name in names) for names in (state, fixed))
+    return replaced(rule, B=B), task, w, more
+
+
+def feedback(rule, layers):
+    """{name: (rows, cols)} of the fixed feedback matrices, for sizes or names of spaces."""
+    return {f"B{k + rule.first}": shape for k, shape in enumerate(rule.shapes(layers))}

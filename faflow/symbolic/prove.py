@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..matrices import Series, Words, entries
-from ..nets import checked_sizes, replaced
+from ..nets import checked_sizes
 from ..rules import RULES
-from .problems import every_size, given_sizes, phi_and_scope
+from .problems import every_size, given_sizes, phi_and_scope, with_numbers
 from .verdict import Verdict
 
 ALGEBRAS = ("auto", "words", "flint", "sympy")
@@ -182,7 +182,7 @@ def _by_entries(question, sizes, samples, algebra):
             samples=samples,
         )
         if name == "flint":
-            rule = replaced(rule, decay=_flint_number(rule.decay), rates=_flint_number(rule.rates))
+            rule = with_numbers(rule, _flint_number)
         try:
             value, rate = question.answer(rule, task, w, given)
             break
@@ -228,11 +228,9 @@ def _flint_variables(names):
 
 
 def _flint_number(value):
-    """flint's rational for a number, or for each of a tuple; it does not know `Fraction`."""
+    """flint's rational; it does not know `Fraction`."""
     import flint
 
-    if isinstance(value, tuple):
-        return tuple(map(_flint_number, value))
     return flint.fmpq(int(value.numerator), int(value.denominator))
 
 
