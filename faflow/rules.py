@@ -107,9 +107,11 @@ class SignFA(Rule):
         return self._feedback(outgoing(w, k)).T @ above
 
     def constants(self, w):
-        """The signs, where they are what comes back; tanh(beta W) moves."""
-        depth = len(w) if self.beta is None else 1
-        return {f"S{k + 2}": self._feedback(outgoing(w, k)) for k in range(depth - 1)}
+        """sign(W)', where that is what comes back; tanh(beta W)' moves."""
+        if self.beta is not None:
+            return {}
+        now = [W.coefficients[0] if isinstance(W, Series) else W for W in w]
+        return {f"S{k + 2}": self._feedback(outgoing(now, k)).T for k in range(len(w) - 1)}
 
     def potential(self, w, k):
         """Σ|W| over a column, or Σ log cosh(beta W)/beta: its gradient is the feedback."""

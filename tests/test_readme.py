@@ -27,7 +27,7 @@ def test_the_first_result_prints_the_proof_the_readme_shows(tmp_path, monkeypatc
 def test_a_rule_of_ones_own_is_discovered_proved_and_told_from_another(capsys):
     exec(BLOCKS[1], {"__name__": "readme"})
     found, proved, refuted = capsys.readouterr().out.splitlines()
-    assert found == "[B2 W2 + W2' B2' + W2' W2 - 2 W1 W1']"
+    assert found == "[2 W1 W1' - B2 W2 - W2' B2' - W2' W2]"
     assert proved.startswith("kept for every size")
     assert refuted.startswith("NOT kept for every size")
 

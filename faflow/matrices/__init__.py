@@ -6,12 +6,14 @@ gives them, so one definition of a rule is run, proved and expanded without bein
 """
 
 from fractions import Fraction
+from numbers import Rational
 
 import numpy as np
 
 from .jets import Jet as Jet
 from .normal import Letter as Letter
 from .residues import Span as Span
+from .residues import null_space
 from .series import Series as Series
 from .words import Alphabet as Alphabet
 from .words import Words as Words
@@ -53,6 +55,34 @@ def split_biases(M):
     if isinstance(M, Series | Jet):
         return M.map(lambda x: split_biases(x)[0]), M.map(lambda x: split_biases(x)[1])
     return M[..., :-1], M[..., -1:]
+
+
+def left_null(*blocks):
+    """Matrices M₁, M₂, … whose rows are a basis of all rows of ΣMᵢCᵢ = 0, for the blocks Cᵢ.
+
+    Exact for residues and for `Fraction` entries; of floats to rounding, orthonormal.
+    """
+    heights = np.cumsum([C.shape[0] for C in blocks])[:-1]
+    if isinstance(blocks[0], Jet):
+        C = np.concatenate([C.parts[0][0] for C in blocks])
+        return tuple(Jet({0: M[None]}) for M in np.split(null_space(C.T), heights, axis=1))
+    C = np.concatenate(blocks)
+    if C.dtype == float:
+        from scipy.linalg import null_space as orthonormal
+
+        return tuple(np.split(orthonormal(C.T).T, heights, axis=1))
+    return tuple(np.split(_exact_null(C), heights, axis=1))
+
+
+def _exact_null(C):
+    import flint
+
+    if not all(isinstance(c, Rational) for c in C.ravel()):
+        raise TypeError("Only matrices of numbers have a null space that can be computed.")
+    scale = lambda row: np.lcm.reduce([int(Fraction(c).denominator) for c in row], dtype=object)
+    whole = [[int(c * scale(row)) for c in row] for row in C.T]
+    basis, nullity = flint.fmpz_mat(whole).nullspace()
+    return entries((nullity, len(C)), lambda i, j: Fraction(int(basis[j, i])))
 
 
 def with_ones(a):

@@ -83,6 +83,16 @@ def _by_rows(M):
     return M[kept], pivots
 
 
+def null_space(M):
+    """(nullity, n) residues: a basis of the x of Mx = 0, a unit entry where no pivot is."""
+    rows, pivots = echelon(M)
+    free = sorted(set(range(M.shape[1])) - set(pivots))
+    basis = np.zeros((len(free), M.shape[1]))
+    basis[range(len(free)), free] = 1
+    basis[:, pivots] = -rows[:, free].T
+    return basis
+
+
 class Span:
     """The span of rows that come in batches, (rank, n) in reduced echelon form."""
 

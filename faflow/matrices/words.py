@@ -92,6 +92,10 @@ class Words:
     def _with(self, terms):
         return Words(self.alphabet, terms, self.rows, self.cols, self.form)
 
+    def of(self, word, rows, cols):
+        """A single word of the same alphabet, from `cols` to `rows`."""
+        return Words(self.alphabet, {word: 1}, rows, cols)
+
     def _same_spaces(self, other, sign):
         if self.alphabet is not other.alphabet:
             raise ValueError("These words belong to different alphabets.")

@@ -1,86 +1,298 @@
 """Find the laws a rule keeps among words of bounded length, for networks of every size."""
 
+import re
+from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise, product
+from inspect import signature
+from itertools import combinations_with_replacement
+from math import gcd, lcm
 
-from .problems import every_size, spaces
-from .prove import over_a_step
+from .. import laws
+from ..matrices import Alphabet, Series
+from .law import Law, bias_name, letters
+from .problems import every_size, phi_and_scope, spaces
+from .prove import prove
+from .rationals import Span, combined, eigenvalues, null_space
+from .unknowns import unknowns
 
 FORMS = ("matrix", "diagonal", "trace")
+KNOWN = {
+    "matrix": ("balance", "feedback_balance", "mirror_difference", "mirror_balance"),
+    "diagonal": (
+        "neuron_balance",
+        "neuron_feedback_balance",
+        "neuron_potential_balance",
+        "neuron_mirror_balance",
+    ),
+    "trace": ("layer_balance", "layer_feedback_balance"),
+}
+"""Functions of faflow.laws that are shown by name where a search finds them again."""
 
 
-def discover(rule, *, depth=2, length=2, ends=("h1", "h1"), form="matrix", activation="linear"):
-    """Basis of the combinations of words, of at most `length` letters, that `rule` keeps.
+def discover(rule, *, depth=2, length=2, ends=None, form=None, activation="linear", bias=False):
+    """All laws of `rule` among sums of words of at most `length` letters, for every size.
 
-    Searches all words in the weights and the feedback, for every size, all data and losses.
-    ends: the spaces a word goes to and from (rows, columns), among "in", "h1", …, "out".
-    form: matrix, diagonal (one law a neuron) or trace; the last two need equal ends.
+    Besides weights and feedback, words may hold matrices that the feedback determines, such as its
+    left null space N (N'B = 0), and these make a word longer by up to two letters.  What follows
+    from a law listed is left out: its transpose, its diagonal and trace, its products with other
+    laws and with what stands still.  With decay or friction, laws kept up to a factor e^{ct}.
+    ends: the spaces a word goes to and from (rows, columns), among "in", "h1", …, "out"; None all.
+    form: matrix, diagonal (one law a neuron) or trace, which need equal ends; None all.
     activation: linear, "piecewise", or the name of a piecewise linear or homogeneous one.
-    Returns a list of `Words`.
+    Returns a list of `Law`, each with its proof.
     """
-    if form not in FORMS:
+    if form is not None and form not in FORMS:
         raise ValueError(f"Unknown form {form!r}; choose from {', '.join(FORMS)}.")
-    known = spaces(depth)
-    if len(ends) != 2 or not set(ends) <= set(known):
-        raise ValueError(f"ends must be two spaces among {', '.join(known)}, not {ends!r}.")
-    concrete, task, w, _ = every_size(rule, depth, phi=activation)
-    given = {str(M): M for M in (*concrete.B, *w)}
-    position = {str(M): ("w", k) for k, M in enumerate(w)}
-    position |= {str(M): ("B", k) for k, M in enumerate(concrete.B)}
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise ValueError(f"length must be a positive integer, but is {length!r}.")
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        raise ValueError(f"depth must be a positive integer, but is {depth!r}.")
+    search = Search(rule, depth, activation, bias)
+    layers = [*(u.space for u in search.unknowns), *spaces(depth)[::-1], *(["1"] if bias else [])]
+    if ends is not None and (len(ends) != 2 or not set(ends) <= set(layers)):
+        raise ValueError(f"ends must be two spaces among {', '.join(layers)}, not {ends!r}.")
+    pairs = list(combinations_with_replacement(layers, 2)) if ends is None else [tuple(ends)]
+    pairs.sort(key=lambda pair: sum(u.space in pair for u in search.unknowns))
+    found = []
+    for longest in range(1, length + 1):  # short laws first: their products are known then
+        for kind in FORMS if form is None else (form,):
+            for pair in pairs:
+                if kind == "matrix" or pair[0] == pair[1]:
+                    found += search.laws(pair, kind, longest, found)
+    for one in found[::-1]:  # a short law may follow from longer ones, found after it
+        if search.follows(one, [other for other in found if other is not one]):
+            found.remove(one)
+    order = lambda law: min(_numbers(key, law.words.form) for key in law.words.terms)
+    return sorted((law for law, _ in found), key=order)
 
-    def law_of(path):
-        def law(rule, w):
-            matrices = {"w": w, "B": rule.B}
-            made = None
-            for name, flipped in path:
-                kind, k = position[name]
-                M = matrices[kind][k].T if flipped else matrices[kind][k]
-                made = M if made is None else made @ M
-            return made if form == "matrix" else getattr(made, form)()
 
-        return law
+class Search:
+    """The letters of one problem, their rates, and the laws among their words."""
 
-    kinds = {name: (M.rows, M.cols) for name, M in given.items()}
-    letters = [(n, f, s[::-1] if f else s) for n, s in kinds.items() for f in (False, True)]
-    found = {}  # by value: words that are equal in this form are one unknown
-    for size in range(1, length + 1):
-        for path in product(letters, repeat=size):
-            fits = all(a[2][1] == b[2][0] for a, b in pairwise(path))
-            if not fits or (path[0][2][0], path[-1][2][1]) != tuple(ends):
+    def __init__(self, rule, depth, activation, bias):
+        self.asked = {"depth": depth, "activation": activation, "bias": bias}
+        network = {"phi": activation, "bias": bias}
+        self.unknowns = unknowns(*every_size(rule, depth, **network)[:3])
+        own = {n: kind for u in self.unknowns for n, kind in u.letters.items()}
+        relations = [r for u in self.unknowns for r in u.relations]
+        self.kind = rule
+        self.rule, task, w, more = every_size(
+            rule, depth, **network, letters=own, relations=relations
+        )
+        if bias:
+            w = tuple(
+                _split(name, W) for name, W in zip(self.rule.state(spaces(depth)), w, strict=True)
+            )
+        self.w = w
+        extra = {n: more[n] for u in self.unknowns for n in u.names}
+        self.now = letters(self.rule, w, depth, bias) | extra
+        v = self.rule(task, w)
+        moved = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
+        self.series = letters(self.rule, moved, depth, bias) | extra
+        shown = Alphabet()
+        self.shown = {n: shown.letter(n, M.rows, M.cols) for n, M in self.now.items()}
+        self.free = set(extra)
+        self.fixed = {*self.rule.constants(w), *extra}
+        self.steps = {}  # by the space on the left: (name, flipped, space on the right)
+        for name, M in self.now.items():
+            self.steps.setdefault(M.rows, []).append((name, False, M.cols))
+            self.steps.setdefault(M.cols, []).append((name, True, M.rows))
+
+    def paths(self, pair, longest, form):
+        """Products of letters from pair[0] to pair[1]; in matrix laws unknowns at the ends, too."""
+        waiting: list = [((), pair[0], 0)]
+        while waiting:
+            path, space, count = waiting.pop()
+            if path and space == pair[1] and any(name not in self.fixed for name, _ in path):
+                yield path
+            if len(path) > 1 and path[-1][0] in self.free:
                 continue
-            if not any(position[n][0] == "w" for n, _, _ in path):
+            for name, flipped, there in self.steps.get(space, ()):
+                more = name not in self.free
+                if not more and form != "matrix":
+                    continue
+                if count + more <= longest and (more or not path or there == pair[1]):
+                    waiting.append(((*path, (name, flipped)), there, count + more))
+
+    def laws(self, pair, form, longest, found):
+        """New laws, (Law, its words here), that do not follow from those `found`."""
+        candidates = {}
+        for path in sorted(self.paths(pair, longest, form), key=lambda p: (len(p), str(p))):
+            value = self._product(path, self.now, form)
+            if len(value.terms) == 1:
+                candidates.setdefault(next(iter(value.terms)), path)
+        if not candidates:
+            return []
+        number = {key: j for j, key in enumerate(candidates)}
+        told, drift = [], []  # what the data change, and what decay and friction change
+        for path in candidates.values():
+            rate = self._product(path, self.series, form)
+            rate = rate.coefficients[1].terms if isinstance(rate, Series) else {}
+            told.append({w: c for w, c in rate.items() if w not in number})
+            drift.append({number[w]: c for w, c in rate.items() if w in number})
+        new = []
+        for exponent in eigenvalues(drift) if any(drift) else [Fraction(0)]:
+            shifted = [combined(own, {j: 1}, -exponent) for j, own in enumerate(drift)]
+            kept = null_space([t | s for t, s in zip(told, shifted, strict=True)])
+            if kept:
+                new += self._new(pair, form, longest, [*found, *new], candidates, kept, -exponent)
+        return new
+
+    def _new(self, pair, form, longest, found, candidates, kept, growth):
+        """Of the combinations kept, those that the laws found do not span; known laws first."""
+        keys = list(candidates)
+        space, follows = Span(), Span()
+        vectors = [{k: c for k, c in zip(keys, v, strict=True) if c} for v in kept]
+        for vector in vectors:
+            space.add(vector)
+        for words in self._consequences(pair, form, longest, found, growth):
+            follows.add(words.terms)
+        new, shown = [], {key: self._product(p, self.shown, form) for key, p in candidates.items()}
+        for vector, name in [*self._known(form, pair), *((v, "") for v in vectors)]:
+            if space.rest(vector) or not follows.add(vector):
                 continue
-            law = law_of([(n, f) for n, f, _ in path])
-            value, rate = over_a_step(law, concrete, task, w).coefficients[:2]
-            found.setdefault(tuple(value.terms.items()), (value, rate))
-    return _kept(list(found.values()))
+            if not name:  # coprime integers, positive for what stands lowest in the network
+                lowest = min(vector, key=lambda k: (_numbers(k, form), "W" not in str(k)))
+                whole = lcm(*(c.denominator for c in vector.values()))
+                common = gcd(*(int(c * whole) for c in vector.values()))
+                sign = 1 if vector[lowest] > 0 else -1
+                vector = {key: c * Fraction(sign * whole, common) for key, c in vector.items()}
+            here = self._product(candidates[keys[0]], self.now, form)._with(vector)
+            if form == "matrix" and pair[0] == pair[1]:
+                follows.add(here.T.terms)
+            words = sum(shown[key] * c for key, c in vector.items())
+            used = {letter.name for key in words.terms for letter, _ in _items(key, form)}
+            needed = tuple(u for u in self.unknowns if used & set(u.names))
+            law = Law(words, self.asked["depth"], self.asked["bias"], growth, needed, name)
+            new.append((replace(law, verdict=self._proof(law)), here))
+        return new
+
+    def follows(self, one, found):
+        """Whether a law follows from others, by products not longer than the longest of all."""
+        law, words = one
+        span, longest = Span(), max(_length(w) for _, w in [one, *found])
+        pair = words.rows, words.cols
+        for made in self._consequences(pair, words.form, longest, found, law.growth):
+            span.add(made.terms)
+        return not span.rest(words.terms)
+
+    def _proof(self, law):
+        own = {n: kind for u in law.unknowns for n, kind in u.letters.items()}
+        rate = None
+        if law.growth:
+            rate = lambda rule, w, **given: law(rule, w, **given) * -law.growth
+        proof = prove(law, self.kind, **self.asked, letters=own, relations=law.relations, rate=rate)
+        if not proof:
+            raise RuntimeError(f"The search found {law}, but the proof says: {proof}.")
+        return proof
+
+    def _known(self, form, pair):
+        """The laws of faflow.laws that these words can say, as vectors, with their names."""
+        _, degree, _ = phi_and_scope(self.asked["activation"])
+        for k in range(self.asked["depth"] - 1):
+            for name in KNOWN[form]:
+                law = getattr(laws, name)
+                more = {"degree": degree} if "degree" in signature(law).parameters else {}
+                try:
+                    value = law(self.rule, self.w, k=k, **more)
+                except (ValueError, TypeError, AttributeError, LookupError):
+                    continue  # a law of another rule
+                if form != "matrix" or (value.rows, value.cols) in (pair, pair[::-1]):
+                    value = value.T if (value.rows, value.cols) != pair else value
+                    yield value.terms, f"{name}, k={k}"
+
+    def _consequences(self, pair, form, longest, found, growth):
+        """Words of the products of laws found with each other and with what stands still."""
+        if form != "matrix":
+            for words in self._consequences(pair, "matrix", longest, found, growth):
+                yield getattr(words, form)()
+            for law, words in found:
+                if law.growth == growth and words.form == "diagonal" and words.rows == pair[0]:
+                    yield words if form == "diagonal" else words.sum()
+            return
+        of: list = [(w, _length(w), law.growth, True) for law, w in found if w.form == "matrix"]
+        for instead in self._special(longest):
+            of += [
+                (w, _length(w), *rest)
+                for words, _, *rest in of
+                for w in _substituted(words, instead)
+            ]
+        of += [(self.now[n], 1, Fraction(0), False) for n in self.fixed]
+        of += [(words.T, *rest) for words, *rest in of]
+        longest += sum(u.space == end for u in self.unknowns for end in pair)
+        waiting = [item for item in of if item[0].rows == pair[0]]
+        while waiting:
+            words, length, total, is_law = waiting.pop()
+            if is_law and words.cols == pair[1] and total == growth:
+                yield words
+            waiting += [
+                (words @ other, length + more, total + g, is_law or law)
+                for other, more, g, law in of
+                if other.rows == words.cols and length + more <= longest
+            ]
+
+    def _special(self, longest):
+        """What may stand, as the first factor of a law, for unknowns: {(name, flipped): words}.
+
+        N₁'C for N₂' where C C₂ is what N₁' is null to and C₂ what N₂' is; N₁' for P, 0 for Q.
+        """
+        nulls = [(u.names[0], u.products[0]) for u in self.unknowns if u.flipped]
+        for high, above in nulls:
+            for low, below in nulls:
+                cut = len(below) - len(above)
+                if 0 < cut < longest and below[cut:] == above:
+                    replaced = self.now[low].T
+                    for name in below[:cut]:
+                        replaced = replaced @ self.now[name]
+                    yield {(high, True): replaced}
+        for pair in (u for u in self.unknowns if not u.flipped):
+            for name, product in nulls:
+                if product in pair.products:
+                    stays = pair.names[pair.products.index(product)]
+                    instead = {(n, False): 0 for n in pair.names}
+                    yield instead | {(stays, False): self.now[name].T}
+
+    def _product(self, path, made, form):
+        value = None
+        for name, flipped in path:
+            M = made[name].T if flipped else made[name]
+            value = M if value is None else value @ M
+        return value if form == "matrix" else getattr(value, form)()
 
 
-def _kept(candidates):
-    """Basis of the combinations of (value, rate) pairs whose rate vanishes."""
-    if not candidates:
-        return []
-    import flint
-
-    rows = sorted({key for _, rate in candidates for key in rate.terms}, key=str)
-    number = {key: i for i, key in enumerate(rows)}
-    system = flint.fmpq_mat(max(1, len(rows)), len(candidates))
-    for j, (_, rate) in enumerate(candidates):
-        for key, c in rate.terms.items():
-            system[number[key], j] = flint.fmpq(c.numerator, c.denominator)
-    reduced, rank = system.rref()
-    pivots = [next(j for j in range(len(candidates)) if reduced[i, j] != 0) for i in range(rank)]
-    return [
-        _combined(candidates, reduced, pivots, free)
-        for free in range(len(candidates))
-        if free not in pivots
-    ]
+def _items(key, form):
+    return key[0] + key[1] if form == "diagonal" else key
 
 
-def _combined(candidates, reduced, pivots, free):
-    total = candidates[free][0]
-    for i, j in enumerate(pivots):
-        c = reduced[i, free]
-        if c != 0:
-            total = total - candidates[j][0] * Fraction(int(c.p), int(c.q))
-    return total
+def _numbers(key, form):
+    """The layers that a word's letters belong to, lowest first."""
+    found = (re.search(r"\d+", letter.name) for letter, _ in _items(key, form))
+    return sorted(int(number[0]) for number in found if number)
+
+
+def _substituted(words, instead):
+    """The sum with its first factors, or its last ones transposed, replaced in every word."""
+    for side in (words, words.T):
+        firsts = [(key[0][0].name, key[0][1]) for key in side.terms]
+        if all(first in instead for first in firsts):
+            parts = [
+                instead[first] @ side.of(key[1:], instead[first].cols, side.cols) * c
+                for (key, c), first in zip(side.terms.items(), firsts, strict=True)
+                if instead[first]
+            ]
+            made = sum(parts[1:], parts[0])
+            yield made if side is words else made.T
+
+
+def _length(words):
+    return max(len(_items(key, words.form)) for key in words.terms)
+
+
+def _split(name, W):
+    """A letter for the weights and one for the biases in place of one for both."""
+    if not W.cols.endswith("+1"):
+        return W
+    space = W.cols.removesuffix("+1")
+    J, o = W.alphabet.augmentation(space)
+    weights = W.alphabet.letter(f"{name}.", W.rows, space)
+    return weights @ J.T + W.alphabet.letter(bias_name(name), W.rows, "1") @ o.T

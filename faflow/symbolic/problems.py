@@ -77,7 +77,8 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
     layers = spaces(depth)
     made = lambda kinds: tuple(alphabet.letter(name, *s) for name, s in kinds.items())
     w = made(rule.state(layers, bias))
-    B = made(feedback(rule, layers))
+    rule = replaced(rule, B=made(feedback(rule, layers)))
+    rule.constants(w)  # signs of weights are letters, too
     if activity is None:
         activity = tuple(
             gated(alphabet.letter(f"D{k + 1}", s, s, diagonal=True), degree)
@@ -101,7 +102,7 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
         more |= {"target": Y, "covariance": X @ X.T}
     for relation in relations:
         _relate(alphabet, relation, moving)
-    return replaced(rule, B=B), task, w, more
+    return rule, task, w, more
 
 
 def _relate(alphabet, text, moving):

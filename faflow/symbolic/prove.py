@@ -105,6 +105,13 @@ class Question:
         return f"{kind} network{' with biases' * self.bias}"
 
     @property
+    def patterns(self):
+        """What gates add to the data: which units are active is left open."""
+        return " and activation patterns" * (
+            phi_and_scope(self.activation)[2] == "piecewise linear"
+        )
+
+    @property
     def losses(self):
         return "any loss" if self.loss == "any" else "squared loss, linear teacher"
 
@@ -156,7 +163,9 @@ def _by_words(question, depth, letters, relations):
     except (TypeError, AttributeError) as problem:
         raise ValueError(f"Words cannot evaluate this law: {problem}") from problem
     data = "data" if question.activation == "linear" else _data(rule, 1, question)
-    scope = f"every size of a {depth}-layer {question.network}, any {data}, {question.losses}"
+    scope = f"every size of a {depth}-layer {question.network}, any {data}{question.patterns}"
+    signs = any("sign(" in relation for relation in relations)
+    scope += f", {question.losses}{LOCAL if signs else _while_signs_last(value)}"
     if relations:
         scope += f", assuming {'; '.join(relations)}"
     velocity = {str(W): (W, V) for W, V in zip(w, rule(task, w), strict=True)}
@@ -194,8 +203,52 @@ def _by_entries(question, sizes, samples, algebra):
         rate = _array(np.frompyfunc(_settled, 1, 1)(rate))
     zero = all(entry == 0 for entry in rate.ravel())
     scope = f"sizes {'-'.join(map(str, sizes))} of a {question.network}"
-    scope += f", any {_data(rule, samples, question)}, {question.losses}"
+    scope += f", any {_data(rule, samples, question)}{question.patterns}, {question.losses}"
+    scope += _while_signs_last(value)
     return Verdict(zero, scope, rate, name, question.rate is not None, value)
+
+
+LOCAL = ", while no weight changes its sign"
+
+
+def _while_signs_last(value):
+    """A reservation for laws that jump where a weight changes its sign: sign(W)V but not |W|."""
+    if isinstance(value, Words):
+        jumps = any(
+            letter.name.startswith("sign(") and not _absolute(word, value.form)
+            for word in _words(value)
+            for letter, _ in word
+        )
+        return LOCAL * jumps
+    return LOCAL * any(map(_jumps, value.ravel()))
+
+
+def _words(value):
+    return [key[0] + key[1] if value.form == "diagonal" else key for key in value.terms]
+
+
+def _absolute(word, form):
+    """Whether a word is Σ|W| over columns or all entries: sign(W)'W on a diagonal or in a trace."""
+    (one, turned), (other, flipped) = word if len(word) == 2 else (word[0], word[0])
+    names = {one.name, other.name}
+    return form != "matrix" and turned != flipped and any(f"sign({n})" in names for n in names)
+
+
+def _jumps(entry):
+    """Whether a SymPy entry has a sign that its own argument does not multiply."""
+    if not hasattr(entry, "free_symbols"):
+        return False
+    import sympy
+
+    continuous = sympy.expand(entry).replace(
+        lambda e: e.is_Mul,
+        lambda e: (
+            sympy.Mul(*(a for a in e.args if a.func != sympy.sign))
+            if all(s.args[0] in e.args for s in e.args if s.func == sympy.sign)
+            else e
+        ),
+    )
+    return continuous.has(sympy.sign)
 
 
 def _array(value):

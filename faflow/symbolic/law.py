@@ -1,0 +1,103 @@
+"""Laws made of words, as searches find them: functions like those of faflow.laws, that print."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import reduce
+from operator import matmul
+
+from ..matrices import Words, split_biases
+from .problems import spaces
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """A law found among words: call it as ``law(rule, w)``, print it, turn it into SymPy.
+
+    words: the law in letters that stand for what `letters` makes of a rule and a state.
+    depth, bias: the networks it is for.
+    growth: c, if law·e^{ct} is what is kept; 0 without weight decay and friction.
+    unknowns: matrices besides the rule's own, solved for in its feedback.
+    name: the function of `faflow.laws` that is the same law, up to a factor, with its layer.
+    verdict: the proof.
+    """
+
+    words: Words
+    depth: int
+    bias: bool = False
+    growth: Fraction = Fraction(0)
+    unknowns: tuple = ()
+    name: str = ""
+    verdict: object = field(default=None, repr=False)
+
+    def __call__(self, rule, w, **given):
+        made = letters(rule, w, self.depth, self.bias)
+        for unknown in self.unknowns:
+            made |= {n: given[n] for n in unknown.names if n in given} or unknown.solve(made)
+        total = None
+        for key, c in self.words.terms.items():
+            word = key[1] if self.words.form == "diagonal" else key
+            value = reduce(
+                matmul, (made[m.name].T if flipped else made[m.name] for m, flipped in word)
+            )
+            if self.words.form != "matrix":
+                value = getattr(value, self.words.form)()
+            value = value if c == 1 else Fraction(c).numerator * value / Fraction(c).denominator
+            total = value if total is None else total + value
+        return total
+
+    @property
+    def __name__(self):
+        return str(self.words)
+
+    @property
+    def relations(self):
+        return tuple(r for unknown in self.unknowns for r in unknown.relations)
+
+    def __str__(self):
+        text = str(self.words)
+        if self.growth:
+            text = f"exp({'' if self.growth == 1 else f'{self.growth} '}t) ({text})"
+        if self.unknowns:
+            text += f", where {' and '.join(map(str, self.unknowns))}"
+        return f"{text}  [{self.name}]" if self.name else text
+
+    __repr__ = __str__
+
+    def latex(self):
+        """The law as LaTeX."""
+        text = self.words.latex()
+        if not self.growth:
+            return text
+        rate = {1: "", -1: "-"}.get(self.growth, f"{self.growth} ")
+        return rf"e^{{{rate}t}} \left({text}\right)"
+
+    def sympy(self):
+        """The law as a SymPy matrix expression with symbolic dimensions, times e^{ct} if it grows.
+
+        A diagonal becomes `DiagonalOf`, a trace `Trace`.
+        """
+        import sympy
+
+        made = self.words.sympy()
+        if not self.growth:
+            return made
+        growth = sympy.Rational(self.growth.numerator, self.growth.denominator)
+        return sympy.exp(growth * sympy.Symbol("t", real=True)) * made
+
+
+def letters(rule, w, depth, bias):
+    """{name: matrix} of a law's letters: W1, W2, … without biases, b1, …, feedback, velocities.
+
+    Of states with biases the weights are named as without, their last columns b1, b2, ….
+    """
+    made = {}
+    for (name, (_, cols)), M in zip(rule.state(spaces(depth), bias).items(), w, strict=True):
+        if cols.endswith("+1"):
+            made[name], made[bias_name(name)] = split_biases(M)
+        else:
+            made[name] = M
+    return made | rule.constants(w)
+
+
+def bias_name(name):
+    return f"b{name[1:]}" if name.startswith("W") else f"b{name}"
