@@ -23,6 +23,9 @@ from .solution import Unfinished as Unfinished
 from .solution import load as load
 from .steps.gap import gap as gap
 from .steps.iterate import iterate as iterate
+from .symbolic.certificate import Certificate as Certificate
+from .symbolic.certificate import load_certificate as load_certificate
+from .symbolic.certify import certify as certify
 from .symbolic.discover import discover as discover
 from .symbolic.prove import over_a_step as over_a_step
 from .symbolic.prove import prove as prove

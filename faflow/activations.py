@@ -27,8 +27,10 @@ def _function(name):
     """The special function `name` for floats (NumPy, SciPy), JAX arrays and SymPy entries."""
 
     def apply(z):
-        if name == "sign" and hasattr(z, "sign"):  # residues
-            return z.sign()
+        if hasattr(z, "parts"):  # residues
+            if name == "sign":
+                return z.sign()
+            raise TypeError(f"residues have no {name}")
         if z.dtype == np.dtype(object):
             import sympy
 

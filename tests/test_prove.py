@@ -498,3 +498,77 @@ def test_the_lyapunov_rate_takes_the_layers_rates():
 def test_a_proof_asked_wrongly_is_refused_in_a_sentence(rule, options, said):
     with pytest.raises((ValueError, TypeError), match=said):
         ff.prove(laws.feedback_balance, rule, **options)
+
+
+def across(X):
+    """A law that holds for the inputs X alone: what W₁ does to a direction orthogonal to them."""
+    normal = np.linalg.svd(X)[0][:, -1:]
+    exact = np.array([[Fraction(int(n))] for n in np.rint(normal / normal[-1]).ravel()])
+
+    def law(rule, w):
+        return w[0] @ exact
+
+    return law
+
+
+def test_a_law_of_the_drawn_data_is_kept_for_them_and_for_no_others():
+    X = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 3.0]])
+    Y = np.array([[1.0, 2.0]])
+    law = across(X)
+    assert not ff.prove(law, ff.GD, sizes=(3, 2, 1))
+    verdict = ff.prove(law, ff.GD, sizes=(3, 2, 1), task=ff.Task(X, Y))
+    assert verdict.kept
+    assert verdict.scope == "sizes 3-2-1 of a linear network, these 2 samples, squared loss"
+    assert not ff.prove(law, ff.GD, sizes=(3, 2, 1), task=ff.Task(X + 1, Y))
+
+
+def test_a_law_of_one_feedback_is_kept_for_it_and_for_no_other():
+    normal = np.array([[Fraction(1)], [Fraction(1)], [Fraction(-1)]])
+    special = ff.FA((np.array([[1, 0], [0, 1], [1, 1]]),))
+
+    def law(rule, w):
+        return normal.T @ w[0]
+
+    assert not ff.prove(law, ff.FA, sizes=(2, 3, 2))
+    assert not ff.prove(law, special, sizes=(2, 3, 2))
+    verdict = ff.prove(law, special, sizes=(2, 3, 2), feedback="given")
+    assert verdict.kept
+    assert verdict.scope.endswith("any data, any loss, this feedback")
+    other = ff.FA((np.array([[1, 0], [0, 1], [1, 2]]),))
+    assert not ff.prove(law, other, sizes=(2, 3, 2), feedback="given")
+
+
+def test_a_matrix_law_of_signs_is_local_and_its_diagonal_is_not():
+    def balance(rule, w):
+        carried = rule.constants(w)["S2"] @ w[1]
+        return w[0] @ w[0].T - carried - carried.T
+
+    def diagonal(rule, w):
+        return balance(rule, w).diagonal()
+
+    local = "while no weight changes its sign"
+    for sizes in (None, (2, 2, 1)):
+        assert local in ff.prove(balance, ff.SignFA, sizes=sizes).scope
+        assert local not in ff.prove(diagonal, ff.SignFA, sizes=sizes).scope
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"feedback": "given"}, "have sizes; give them"),
+        ({"feedback": "mine"}, "Unknown feedback 'mine'; choose from symbolic, given"),
+        ({"feedback": "given", "sizes": (2, 3, 2)}, "must be the 1 matrices B2, but has 0"),
+        ({"task": ff.Task([[1.0]], [[1.0]]), "sizes": (2, 3, 1)}, "The task goes from 1 to 1"),
+        (
+            {"task": ff.Task([[1.0]], [[1.0]]), "sizes": (1, 3, 1), "bias": True},
+            "A task says its activation, biases",
+        ),
+        (
+            {"task": ff.Task([[1.0]], [[1.0]], loss="logistic"), "sizes": (1, 3, 1)},
+            "needs the squared loss",
+        ),
+    ],
+)
+def test_data_and_feedback_that_cannot_be_taken_are_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        ff.prove(laws.feedback_balance, ff.FA, **options)

@@ -11,6 +11,7 @@ from numbers import Rational
 import numpy as np
 
 from .jets import Jet as Jet
+from .jets import residue as residue
 from .normal import Letter as Letter
 from .residues import Span as Span
 from .residues import null_space

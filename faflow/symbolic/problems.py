@@ -136,22 +136,37 @@ def _relate(alphabet, text, moving):
         alphabet.relate(words, alphabet.identity(words.rows) if right == "I" else read(right))
 
 
-def given_sizes(rule, sizes, make, *, phi="linear", bias=False, loss="any", samples=1):
+def given_sizes(
+    rule, sizes, make, *, phi="linear", bias=False, loss="any", samples=1, given=False, task=None
+):
     """The same with entries of independent variables: ``make(names)`` returns one for each name.
 
-    Matrices are object arrays.
+    Matrices are object arrays.  given: whether the feedback is the rule's own, exactly.  task: has
+    the data to take, exactly, and the activation to take as it is.
     """
     rule = exactly(rule, len(sizes) - 1)
     activity, degree, _ = phi_and_scope(phi)
     state, fixed = rule.state(sizes, bias), feedback(rule, sizes)
-    kinds = state | fixed
-    if activity is None:
+    kinds = state | ({} if given else fixed)
+    if activity is None and task is None:
         kinds |= {f"G{k + 1}": (n, samples) for k, n in enumerate(sizes[1:-1])}
-    kinds |= {"X": (sizes[0], samples)}
-    kinds |= {"E": (sizes[-1], samples)} if loss == "any" else {"Y": (sizes[-1], sizes[0])}
+    if task is None:
+        kinds |= {"X": (sizes[0], samples)}
+        kinds |= {"E": (sizes[-1], samples)} if loss == "any" else {"Y": (sizes[-1], sizes[0])}
     names = [f"{m}_{i + 1}_{j + 1}" for m, s in kinds.items() for i, j in np.ndindex(*s)]
-    pool = iter(make(names))
+    variables = make(names)
+    pool, zero = iter(variables), variables[0] * 0
     made = {m: entries(s, lambda *_: next(pool)) for m, s in kinds.items()}
+    constant = np.vectorize(lambda x: (zero + x.numerator) / x.denominator, otypes=[object])
+    if given:
+        own = exactly_shaped(rule.B, fixed, "Feedback")
+        made |= {m: constant(B) for m, B in zip(fixed, own, strict=True)}
+    w, B = (tuple(made[name] for name in names) for names in (state, fixed))
+    rule = replaced(rule, B=B)
+    if task is not None:
+        shaped = {"X": (sizes[0], samples), "Y": (sizes[-1], samples)}
+        X, Y = map(constant, exactly_shaped((task.X, task.Y), shaped, "The data"))
+        return rule, replaced(task, X=X, Y=Y), w, {}
     if activity is None:
         activity = tuple(gated(made[f"G{k + 1}"], degree) for k in range(len(sizes) - 2))
     X, more = made["X"], {}
@@ -160,8 +175,25 @@ def given_sizes(rule, sizes, make, *, phi="linear", bias=False, loss="any", samp
     else:
         task = Task(X, made["Y"] @ X, activity, squared, bias)
         more = {"target": made["Y"], "covariance": X @ X.T}
-    w, B = (tuple(made[name] for name in names) for names in (state, fixed))
-    return replaced(rule, B=B), task, w, more
+    return rule, task, w, more
+
+
+def exactly_shaped(matrices, shapes, what):
+    """Object arrays of exact numbers, floats by their binary values, of the shapes by name."""
+    count = len(matrices) if hasattr(matrices, "__len__") else "none"
+    if count != len(shapes):
+        names = ", ".join(shapes)
+        raise ValueError(f"{what} must be the {len(shapes)} matrices {names}, but has {count}.")
+    made = []
+    for M, (name, shape) in zip(matrices, shapes.items(), strict=True):
+        M = np.asarray(M)
+        if M.shape != tuple(shape):
+            raise ValueError(f"{what} {name} must be {tuple(shape)}, but is {M.shape}.")
+        try:
+            made.append(np.vectorize(exact, otypes=[object])(M))
+        except TypeError:
+            raise ValueError(f"{what} {name} must hold finite numbers.") from None
+    return tuple(made)
 
 
 def feedback(rule, layers):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..matrices import Series, Words, entries
-from ..nets import checked_sizes
+from ..nets import Task, checked_sizes
 from ..rules import RULES
 from .problems import every_size, given_sizes, phi_and_scope, with_numbers
 from .verdict import Verdict
@@ -38,6 +38,8 @@ def prove(
     bias=False,
     loss="any",
     rate=None,
+    feedback="symbolic",
+    task=None,
     algebra="auto",
     letters=None,
     relations=(),
@@ -45,7 +47,7 @@ def prove(
 ):
     """Decide whether `rule` keeps `law`, for all weights, data, feedback and losses.
 
-    rule: a class or an instance; of an instance the decay and rates count, not the feedback.
+    rule: a class or an instance; of an instance the decay and rates count.
     depth: number of weight matrices (2 unless `sizes` says otherwise).
     sizes: layer widths, input first; without them the answer is for every size, by words.
     samples: number of samples at given sizes; rates add up over samples, so one decides.
@@ -54,6 +56,9 @@ def prove(
     loss: any (the output error is then arbitrary), or squared with the targets YX of a linear
         teacher Y; a law may then take target (Y) and covariance (XXᵀ) as arguments.
     rate: a function like a law; decides whether the law's rate is this instead of zero.
+    feedback: symbolic, so that the answer is for every feedback, or "given": that of the rule,
+        exactly; the answer is then for this one alone, and needs sizes.
+    task: with sizes, decides for its data, activation and loss alone, in place of the four above.
     algebra: words, flint (polynomials over the rationals), sympy (symbols, any activation), or
         auto: words without sizes, else flint where the entries are polynomials, else sympy.
     letters: further letters as ``{name: (rows, cols)}``, given to the law by name; spaces are
@@ -73,11 +78,17 @@ def prove(
         sizes = _checked(sizes, samples)
         if depth not in (None, len(sizes) - 1):
             raise ValueError(f"sizes {sizes} have depth {len(sizes) - 1}, not {depth}.")
+    if feedback not in ("symbolic", "given"):
+        raise ValueError(f"Unknown feedback {feedback!r}; choose from symbolic, given.")
+    if sizes is None and (feedback == "given" or task is not None):
+        raise ValueError("This feedback or these data have sizes; give them, as sizes=(2, 3, 2).")
+    if task is not None:
+        activation, bias, loss, samples = _of_task(task, sizes, (activation, bias, loss, samples))
     for name in arguments:
         if not any(_takes(one, name) for one in (law, rate) if one is not None):
             known = getattr(law, "__name__", "law")
             raise ValueError(f"The law {known} takes no argument {name!r}.")
-    question = Question(law, rate, rule, activation, bias, loss, arguments)
+    question = Question(law, rate, rule, activation, bias, loss, arguments, feedback, task)
     if sizes is None and algebra in ("auto", "words"):
         return _by_words(question, depth or 2, letters, relations)
     if sizes is None:
@@ -98,6 +109,8 @@ class Question:
     bias: bool
     loss: str
     arguments: dict
+    feedback: str = "symbolic"
+    task: Any = None
 
     @property
     def network(self):
@@ -189,6 +202,8 @@ def _by_entries(question, sizes, samples, algebra):
             bias=question.bias,
             loss=question.loss,
             samples=samples,
+            given=question.feedback == "given",
+            task=question.task,
         )
         if name == "flint":
             rule = with_numbers(rule, _flint_number)
@@ -203,8 +218,11 @@ def _by_entries(question, sizes, samples, algebra):
         rate = _array(np.frompyfunc(_settled, 1, 1)(rate))
     zero = all(entry == 0 for entry in rate.ravel())
     scope = f"sizes {'-'.join(map(str, sizes))} of a {question.network}"
-    scope += f", any {_data(rule, samples, question)}{question.patterns}, {question.losses}"
-    scope += _while_signs_last(value)
+    if question.task is not None:
+        scope += f", these {samples} samples, {question.task.loss.name} loss"
+    else:
+        scope += f", any {_data(rule, samples, question)}{question.patterns}, {question.losses}"
+    scope += ", this feedback" * (question.feedback == "given") + _while_signs_last(value)
     return Verdict(zero, scope, rate, name, question.rate is not None, value)
 
 
@@ -256,6 +274,20 @@ def _array(value):
     if isinstance(value, np.ndarray):
         return value
     return entries((), lambda: value)
+
+
+def _of_task(task, sizes, chosen):
+    """(activation, bias, loss, samples) of a task, which nothing else may say."""
+    if not isinstance(task, Task):
+        raise TypeError(f"The task must be a faflow.Task, but is {task!r:.60}.")
+    if chosen != ("linear", False, "any", 1):
+        raise ValueError("A task says its activation, biases, loss and samples; give no others.")
+    ends = (len(task.X), len(task.Y))
+    if (sizes[0], sizes[-1]) != ends:
+        raise ValueError(f"The task goes from {ends[0]} to {ends[1]}, but the sizes are {sizes}.")
+    if task.loss.name != "squared" or len(task.activations) > 1:
+        raise ValueError("A proof for given data needs the squared loss and one activation.")
+    return task.phi, task.bias, "task", task.X.shape[1]
 
 
 def _checked(sizes, samples):

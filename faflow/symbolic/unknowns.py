@@ -1,6 +1,8 @@
 """Matrices that laws may need besides the rule's own: null spaces of what carries the error."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import matmul
 
 from ..matrices import left_null
 from ..matrices.normal import spell
@@ -8,10 +10,10 @@ from ..matrices.normal import spell
 
 @dataclass(frozen=True)
 class Unknown:
-    """Matrices M₁, M₂, … with all rows of ΣMᵢCᵢ = 0, the Cᵢ being products of feedback.
+    """A matrix with M C = 0, or two with M₁C₁ = M₂C₂, the C being products of feedback.
 
-    names, sources: of the Mᵢ and of the spaces they come from, and `space` the one they go to.
-    products: the names whose product is Cᵢ.  words: the same as letters of a proof.
+    names, sources: of the M and of the spaces they come from, and `space` the one they go to.
+    products: the names whose product is C.  words: the same as letters of a proof.
     flipped: whether the law has the transposed matrix, as in N'W.
     """
 
@@ -48,15 +50,14 @@ class Unknown:
         ]
         return " = ".join(sides if len(sides) > 1 else [*sides, "0"])
 
+    def columns(self, made):
+        """The matrices ±Cᵢ, with signs that make all rows of Σ±MᵢCᵢ vanish, by name in `made`."""
+        columns = [reduce(matmul, (made[n] for n in names)) for names in self.products]
+        return [-C if k else C for k, C in enumerate(columns)]
+
     def solve(self, made):
         """{name: matrix} of a basis, from the matrices by name."""
-        columns = []
-        for k, names in enumerate(self.products):
-            C = made[names[0]]
-            for name in names[1:]:
-                C = C @ made[name]
-            columns.append(-C if k else C)
-        found = zip(self.names, left_null(*columns), strict=True)
+        found = zip(self.names, left_null(*self.columns(made)), strict=True)
         return {name: M.T if self.flipped else M for name, M in found}
 
 
@@ -70,19 +71,18 @@ def unknowns(rule, task, w):
         ((word, _),) = M.terms.items()
         if len(word) == 1:
             names[word[0]] = name
-    carried = [_prefix(V) for V in rule(task, w)[: len(rule.weights(w))]]
     made, below = [], None
-    for k, (C, W) in enumerate(zip(carried, w, strict=False), 1):
-        known = C is not None and len(C) > 0 and all(item in names for item in C)
-        here = (W.rows, tuple(names[item] for item in C), spell(C)) if known else None
-        if here:
-            space, product, text = here
-            made.append(Unknown((f"N{k}",), (space,), f"null{k}", (product,), (text,), True))
+    for W, V in zip(w, rule(task, w), strict=True):
+        C = _prefix(V)
+        here = None
+        if C and all(item in names for item in C):
+            here = W.rows, tuple(names[item] for item in C), spell(C)
+            k = W.rows.removeprefix("h")
+            made.append(Unknown((f"N{k}",), (here[0],), f"null{k}", (here[1],), (here[2],), True))
         if here and below and below[1][-len(here[1]) :] != here[1]:
             sources, products, texts = zip(below, here, strict=True)
-            made.append(
-                Unknown((f"P{k - 1}", f"Q{k - 1}"), sources, f"pair{k - 1}", products, texts)
-            )
+            k = below[0].removeprefix("h")
+            made.append(Unknown((f"P{k}", f"Q{k}"), sources, f"pair{k}", products, texts))
         below = here
     return tuple(made)
 

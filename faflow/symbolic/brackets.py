@@ -1,0 +1,134 @@
+"""A rule at one point modulo a prime: its velocities there, and the Lie brackets of them."""
+
+from fractions import Fraction
+
+import numpy as np
+
+from ..matrices import Jet, Span, residue
+from ..matrices.residues import draw
+from ..nets import Task, any_loss, gated, linear, replaced
+from .problems import exactly, exactly_shaped, feedback, phi_and_scope, with_numbers
+
+MEMORY = 2e8
+"""Bytes that one matrix of a batch of brackets may take."""
+
+
+class Point:
+    """A state of a rule modulo the prime, where its velocities are taken for random data.
+
+    The state is random, or `at`; the feedback is random, or the rule's own if it has any.  With
+    decay or friction, u = e^t is one more coordinate, so that laws may depend on time.
+    """
+
+    def __init__(self, rule, sizes, rng, *, activation="linear", bias=False, at=None):
+        activity, degree, self.scope = phi_and_scope(activation)
+        if degree is None:
+            raise ValueError(
+                f"Brackets need velocities that are polynomials, but {activity.name} gives none."
+            )
+        self.gates = degree if activity is None else None
+        self.sizes, self.bias = sizes, bias
+        rule = exactly(rule, len(sizes) - 1)
+        self.given, self.exact = bool(rule.B), rule.B
+        shapes = feedback(rule, sizes)
+        if self.given:
+            self.exact = exactly_shaped(rule.B, shapes, "Feedback")
+        B = _residues(self.exact) if self.given else _drawn(rng, shapes)
+        self.rule = replaced(with_numbers(rule, _as_integer_or_fraction), B=B)
+        shapes = rule.state(sizes, bias)
+        if at is not None:
+            at = exactly_shaped(at, shapes, "The start")
+        self.at = at
+        self.w = _drawn(rng, shapes) if at is None else _residues(at)
+        still = replaced(self._task(1, rng), Y=Jet({0: np.zeros((1, sizes[-1], 1))}))
+        try:
+            moving = self.rule(still, self.w)
+            self.timed = any(V.parts[0].any() for V in moving)
+        except (TypeError, AttributeError, LookupError) as error:
+            name = type(rule).__name__
+            raise ValueError(f"The velocities of {name} are no polynomials: {error}.") from error
+        self.state = (*self.w, Jet({0: np.ones((1, 1, 1))})) if self.timed else self.w
+        self.dimension = sum(int(np.prod(W.shape)) for W in self.state)
+
+    def _task(self, batch, rng):
+        column = lambda n: Jet({0: draw(rng, batch, n, 1)})
+        phi = linear
+        if self.gates is not None:
+            phi = tuple(gated(column(n), self.gates) for n in self.sizes[1:-1])
+        inputs, error = column(self.sizes[0]), column(self.sizes[-1])
+        empty = Task([[0.0]], [[0.0]])
+        return replaced(empty, X=inputs, Y=error, phi=phi, loss=any_loss, bias=self.bias)
+
+    def field(self, batch, rng):
+        """A batch of velocities, as functions of the state: one sample, error and pattern each."""
+        task = self._task(batch, rng)
+
+        def velocity(state):
+            if self.timed:
+                return (*self.rule(task, state[:-1]), state[-1])
+            return self.rule(task, state)
+
+        return velocity
+
+    def directions(self, batch, rng):
+        """Random tangent vectors of the state."""
+        return tuple(Jet({0: draw(rng, batch, *W.shape)}) for W in self.state)
+
+    def flat(self, vectors, batch):
+        """(batch, dimension) of tangent vectors."""
+        rows = []
+        for V, W in zip(vectors, self.state, strict=True):
+            M = V.parts.get(0, np.zeros((1, 1, 1)))
+            rows.append(np.broadcast_to(M, (batch, *W.shape)).reshape(batch, -1))
+        return np.concatenate(rows, 1)
+
+
+def bracket(fields, state, used=0):
+    """[F_k, [..., [F_2, F_1]]] at `state`, up to sign, with as many nilpotents as brackets."""
+    *inner, last = fields
+    if not inner:
+        return last(state)
+    parts = [V.split(used) for V in bracket(inner, moved(state, last(state), used), used + 1)]
+    back = last(moved(state, tuple(here for here, _ in parts), used))
+    return tuple(rate - V.split(used)[1] for (_, rate), V in zip(parts, back, strict=True))
+
+
+def moved(state, velocity, nilpotent):
+    """The state plus ε times the velocity."""
+    return tuple(W.moved(V, nilpotent) for W, V in zip(state, velocity, strict=True))
+
+
+def lie_rank(point, rng, *, target=None, deepest=12):
+    """Rank of the left-normed brackets at the point: (rank, ranks by depth).
+
+    It stops where `target` is reached, or where a whole depth adds nothing.  Modulo the prime it
+    is at most the rank at a generic point over the rationals, whatever the draws.
+    """
+    span, history = Span(point.dimension), []
+    target = point.dimension if target is None else target
+    while len(history) < deepest and span.rank < target:
+        depth = len(history) + 1
+        room = int(MEMORY / 8 / point.dimension / 2 ** (depth - 1))
+        while span.rank < target:
+            batch = min(target - span.rank + 2, max(8, room))
+            fields = [point.field(batch, rng) for _ in range(depth)]
+            added = span.add(point.flat(bracket(fields, point.state), batch))
+            if added < batch:
+                break
+        history.append(span.rank)
+        if depth > 1 and history[-1] == history[-2]:
+            break
+    return span.rank, history
+
+
+def _drawn(rng, shapes):
+    return tuple(Jet({0: draw(rng, 1, *s)}) for s in shapes.values())
+
+
+def _residues(matrices):
+    modular = np.vectorize(residue, otypes=[float])
+    return tuple(Jet({0: modular(M)[None]}) for M in matrices)
+
+
+def _as_integer_or_fraction(number):
+    return int(number) if number == int(number) else Fraction(number)

@@ -1,0 +1,197 @@
+"""What certify found, in words and in a file from which it can be checked again."""
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from ..matrices import entries
+from ..rule import Rule
+from ..written import read, written
+
+FORMAT, VERSION = "faflow certificate", 1
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """How many independent laws a rule has at given sizes, between two bounds that may agree.
+
+    dimension: D, the number of variables; one of them time if `timed`, the laws then being
+        functions of the state and of t.
+    laws: as text.  own: whether they were given, not found.
+    law_rank: q, the rank of their Jacobian modulo `prime`, a lower bound of the count.
+    lie_rank: r, the rank of the Lie brackets, so that D - r is an upper bound; `history` by depth.
+    chains: layers (a, b) of width one between which a linear chain moves along one field, where
+        the laws listed are not all.  chain_rank: how many laws it has besides those, locally.
+    at: the start the count is for; None for a generic one.
+    signs: whether signs of weights are held constant.
+    seed: of the random draws.  seconds: of CPU.
+    """
+
+    rule: Rule
+    sizes: tuple
+    activation: str
+    scope: str
+    bias: bool
+    at: tuple | None
+    dimension: int
+    timed: bool
+    signs: bool
+    laws: tuple
+    own: bool
+    law_rank: int
+    chains: tuple
+    chain_rank: int
+    lie_rank: int
+    history: tuple
+    prime: int
+    seed: int
+    seconds: float
+
+    @property
+    def complete(self):
+        """Whether the laws are proved to be all: q + r = D."""
+        return self.law_rank + self.lie_rank == self.dimension
+
+    def __bool__(self):
+        return self.complete
+
+    @property
+    def count(self):
+        """The number of independent laws if it is proved, local ones counted, else None."""
+        known = self.law_rank + self.chain_rank
+        return known if known + self.lie_rank == self.dimension else None
+
+    @property
+    def at_most(self):
+        """The largest number of laws that the brackets leave."""
+        return self.dimension - self.lie_rank
+
+    @property
+    def saturated(self):
+        """Whether a whole depth of brackets added nothing.
+
+        Then the brackets have, with probability one, the rank of the whole Lie algebra, and the
+        upper bound is the count.
+        """
+        return len(self.history) > 1 and self.history[-1] == self.history[-2]
+
+    @property
+    def feedback(self):
+        """For which feedback the count is."""
+        if self.signs:
+            return "signs as drawn"
+        if self.rule.B:
+            return "this feedback"
+        return "generic feedback" if self.rule.shapes(self.sizes) else ""
+
+    def __str__(self):
+        name, sizes = self.rule_name, "-".join(map(str, self.sizes))
+        data = "all data" + " and activation patterns" * ("piecewise" in self.scope)
+        where = ", ".join(filter(None, (f"{name} on {sizes}, {self.scope}", data, self.feedback)))
+        where += ", from the start given" * (self.at is not None)
+        count = f"{self.law_rank} independent laws{' that may depend on time' * self.timed}"
+        ranks = f"{self.law_rank} of the laws, {self.lie_rank} of the brackets"
+        ranks += f" to depth {len(self.history)}, {self.dimension} variables"
+        how = f"ranks modulo {self.prime}, seed {self.seed}: {ranks}; {self.seconds:.2g} s"
+        if self.complete:
+            return f"{where}: {count} and no more ({how})"
+        if self.count is not None:
+            layers = " and ".join(f"{a} to {b}" for a, b in self.chains)
+            return (
+                f"{where}: {self.count} independent laws and no more, but only {self.law_rank} of"
+                f" them listed; the others are local, since between layers of width one, {layers},"
+                f" a chain moves along one field ({how})"
+            )
+        more = f"at least {count}, at most {self.at_most}"
+        if self.saturated:
+            more += "; the brackets have stopped growing, so there are most likely as many"
+        return f"{where}: not certified, {more} ({how})"
+
+    @property
+    def rule_name(self):
+        """The class of the rule, with what was chosen of its options."""
+        fields = self.rule.__dataclass_fields__
+        own = {n: getattr(self.rule, n) for n in fields if n != "B"}
+        shown = [
+            f"{n} {v}"
+            for n, v in own.items()
+            if n not in ("of", "beta") and v != _default(fields[n])
+        ]
+        of = f" of {type(own['of']).__name__}" if "of" in own else ""
+        return type(self.rule).__name__ + of + (f" with {', '.join(shown)}" if shown else "")
+
+    def save(self, path):
+        """Write the certificate as JSON, with all that `check` needs but laws of one's own."""
+        about = {n: getattr(self, n) for n in self.__dataclass_fields__ if n not in ("rule", "at")}
+        about |= {"format": FORMAT, "version": VERSION, **written(self.rule)}
+        about |= {"B": _texts(self.rule.B), "at": None if self.at is None else _texts(self.at)}
+        Path(path).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+    def check(self, laws=None):
+        """Compute the certificate again from what it says; True, or ValueError for what differs.
+
+        laws: those it was made with, if they were given.
+        """
+        from .certify import certify
+
+        if self.own and laws is None:
+            raise ValueError(f"Pass the laws it was made with: {'; '.join(self.laws)}.")
+        network = {"activation": self.activation, "bias": self.bias, "at": self.at}
+        again = certify(
+            self.rule, self.sizes, laws if self.own else None, seed=self.seed, **network
+        )
+        for name in (
+            "dimension",
+            "timed",
+            "law_rank",
+            "chain_rank",
+            "lie_rank",
+            "history",
+            "laws",
+            "prime",
+        ):
+            if getattr(again, name) != getattr(self, name):
+                raise ValueError(
+                    f"The certificate says {name} {getattr(self, name)}, but it is"
+                    f" {getattr(again, name)}."
+                )
+        return True
+
+
+def load_certificate(path, *, rules=()):
+    """The `Certificate` saved at `path`; its `check` computes it again.
+
+    rules: classes of your own that the file may name.
+    Raises ValueError for a file that is not a certificate.
+    """
+    try:
+        about = json.loads(Path(path).read_text(encoding="utf-8"))
+        ours = about["format"] == FORMAT and about["version"] <= VERSION
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} is not a certificate of faflow.") from error
+    names = [n for n in Certificate.__dataclass_fields__ if n not in ("rule", "at")]
+    if not ours or not {*names, "rule", "options", "B", "at"} <= set(about):
+        raise ValueError(f"{path} is not a certificate of faflow, or one of a newer version.")
+    tuples = lambda v: tuple(map(tuples, v)) if isinstance(v, list) else v
+    fields = {n: tuples(about[n]) for n in names}
+    at = None if about["at"] is None else _numbers(about["at"])
+    return Certificate(rule=read(about, _numbers(about["B"]), path, rules), at=at, **fields)
+
+
+def _texts(matrices):
+    """Exact matrices as lists of text, row by row."""
+    return [[[str(x) for x in row] for row in M] for M in matrices]
+
+
+def _numbers(lists):
+    """The exact matrices of `_texts`."""
+    return tuple(entries((len(M), len(M[0])), lambda i, j, M=M: Fraction(M[i][j])) for M in lists)
+
+
+def _default(field):
+    from dataclasses import MISSING
+
+    return field.default if field.default is not MISSING else field.default_factory()

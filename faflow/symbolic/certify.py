@@ -1,0 +1,125 @@
+"""Are the laws of a rule all there are?  A proof by two ranks modulo a prime that add up."""
+
+import time
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+
+from ..matrices.residues import P
+from ..nets import checked_sizes, replaced
+from ..rules import FA, GD, HeavyBall, KolenPollack
+from .brackets import Point, lie_rank
+from .certificate import Certificate
+from .discover import discover
+from .jacobian import check_null_spaces, jacobian_rank, with_chains
+from .problems import exactly, feedback
+from .prove import prove
+
+
+def certify(rule, sizes, laws=None, *, activation="linear", bias=False, at=None, seed=0):
+    """Count the laws of `rule` at these sizes, and say whether `laws` are all of them.
+
+    A law is conserved by the flows for all data, errors and activation patterns.  With r the
+    generic rank of the Lie algebra that their velocities generate [1]_ and q that of the Jacobian
+    of proved laws, q + r ≤ D, the number of variables; and a rank modulo a prime at any point is
+    at most the generic one over the rationals.  So ranks that add up to D there prove that there
+    are q independent laws near a generic point, and no more.  Randomness can only hide this.
+
+    rule: a class or an instance.  The feedback is generic if it has none, else its own, exactly.
+    laws: functions ``law(rule, w)``, proved first; None takes what `discover` finds.
+    activation: linear, "piecewise", or the name of a piecewise linear or homogeneous one.
+    at: a state to start from, exactly: the count is then for the flows from there.
+    Returns a `Certificate`.
+    Raises ValueError for a law that is not kept, and for velocities that are no polynomials.
+
+    .. [1] S. Marcotte, R. Gribonval & G. Peyré, "Abide by the law and follow the flow:
+       conservation laws for gradient flows", NeurIPS 2023, for gradient flows.
+    """
+    began = time.process_time()
+    sizes = checked_sizes(sizes)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, but is {seed!r}.")
+    network = {"activation": activation, "bias": bias}
+    asked = exactly(rule, len(sizes) - 1)
+    rng = np.random.default_rng(seed)
+    point = Point(asked, sizes, rng, at=at, **network)
+    if laws is None:
+        known = _known(asked, len(sizes) - 1, activation, bias)
+    else:
+        known = tuple(laws)
+        for law in known:
+            _check(law, rule, sizes, network)
+    check_null_spaces(known, point)
+    found = jacobian_rank(known, point, rng)
+    reached, history = lie_rank(point, rng, target=point.dimension - found)
+    chains = () if found + reached == point.dimension else _chains(asked, sizes, point)
+    local = with_chains(chains, known, point, rng) - found if chains else 0
+    return Certificate(
+        rule=replaced(asked, B=point.exact),
+        sizes=sizes,
+        activation=activation,
+        scope=point.scope + " with biases" * bias,
+        bias=bias,
+        at=at if at is None else point.at,
+        dimension=point.dimension,
+        timed=point.timed,
+        signs=bool(asked.constants(point.w)) and not feedback(asked, sizes),
+        laws=tuple(map(_shown, known)),
+        own=laws is not None,
+        law_rank=found,
+        chains=chains,
+        chain_rank=local,
+        lie_rank=reached,
+        history=tuple(history),
+        prime=P,
+        seed=seed,
+        seconds=time.process_time() - began,
+    )
+
+
+def _chains(rule, sizes, point):
+    """(a, b) of neighbouring layers of width one with hidden layers between, which move as one.
+
+    For rules that bring the error back layer by layer, in linear networks.
+    """
+    plain = type(rule) in (GD, FA, KolenPollack) and point.scope == "linear" and not point.timed
+    ones = [k for k, n in enumerate(sizes) if n == 1] if plain and not point.bias else []
+    return tuple((a, b) for a, b in pairwise(ones) if b - a > 1)
+
+
+def _check(law, rule, sizes, network):
+    """Raise ValueError unless the law is proved, by words or else at these sizes."""
+    growth, unknowns = getattr(law, "growth", 0), getattr(law, "unknowns", ())
+    rate = (lambda rule, w, **given: law(rule, w, **given) * -growth) if growth else None
+    own = {n: kind for u in unknowns for n, kind in u.letters.items()}
+    relations = [r for u in unknowns for r in u.relations]
+    try:
+        proof = prove(
+            law, rule, depth=len(sizes) - 1, rate=rate, letters=own, relations=relations, **network
+        )
+    except ValueError:
+        proof = None
+    if not proof and not unknowns:
+        given = "given" if getattr(rule, "B", ()) else "symbolic"
+        proof = prove(law, rule, sizes=sizes, rate=rate, feedback=given, **network)
+    if not proof:
+        raise ValueError(f"The law {_shown(law)} is {proof}.")
+
+
+def _shown(law):
+    return str(law) if hasattr(law, "verdict") else getattr(law, "__name__", "law")
+
+
+def _known(rule, depth, activation, bias):
+    """What `discover` finds for the rule whatever its feedback; remembered."""
+    if isinstance(rule, HeavyBall):
+        return tuple(discover(rule, depth=depth, activation=activation, bias=bias))
+    names = [name for name in rule.__dataclass_fields__ if name != "B"]
+    options = tuple((name, getattr(rule, name)) for name in names)
+    return _remembered(type(rule), options, depth, activation, bias)
+
+
+@lru_cache(maxsize=256)
+def _remembered(kind, options, depth, activation, bias):
+    return tuple(discover(kind(**dict(options)), depth=depth, activation=activation, bias=bias))

@@ -1,0 +1,370 @@
+import itertools
+import json
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+import pytest
+
+import faflow as ff
+from faflow import laws
+
+SHAPES = [
+    s
+    for layers, widest in ((3, 5), (4, 4), (5, 3))
+    for s in itertools.product(range(1, widest + 1), repeat=layers)
+]
+
+
+def fa_count(n):
+    """Laws of deep linear FA: balances and null spaces, cᵢ = min(nᵢ, c_{i+1})."""
+    depth = len(n) - 1
+    c = [*n]
+    for i in range(depth - 1, 0, -1):
+        c[i] = min(n[i], c[i + 1])
+    null = sum((n[i] - c[i]) * n[i - 1] for i in range(1, depth))
+    return null + sum(n[i] * c[i] - c[i] * (c[i] - 1) // 2 for i in range(1, depth))
+
+
+def dfa_count(n):
+    """Laws of deep linear DFA: null spaces, and balances on the intersections of row spaces."""
+    depth, m = len(n) - 1, n[-1]
+    c = [0, *(min(k, m) for k in n[1:])]
+    total = sum((n[i] - c[i]) * n[i - 1] for i in range(1, depth))
+    for i in range(1, depth):
+        k = c[i] if i == depth - 1 else max(0, c[i] + c[i + 1] - m)
+        total += (n[i] - c[i] + k) * k - k * (k - 1) // 2
+    return total
+
+
+def has_chain(n):
+    """Two layers of width one enclosing hidden layers, at least two, all of them wider."""
+    ones = [i for i, k in enumerate(n) if k == 1]
+    return any(b - a >= 3 for a, b in itertools.pairwise(ones))
+
+
+@pytest.mark.parametrize(("kind", "count"), [(ff.FA, fa_count), (ff.DFA, dfa_count)])
+def test_closed_formulas_count_the_laws_of_every_shape(kind, count):
+    """Widths [1..5]³, [1..4]⁴, [1..3]⁵: 624 shapes, each certified complete."""
+    wrong = []
+    for sizes in SHAPES:
+        certificate = ff.certify(kind, sizes)
+        if not certificate.complete or certificate.law_rank != count(sizes):
+            wrong.append((sizes, certificate.law_rank, certificate.at_most, count(sizes)))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.KolenPollack])
+def test_balances_are_all_laws_but_where_a_chain_moves_along_one_field(kind):
+    """On the same shapes; where a chain has more laws, they are counted and proved local ones."""
+    incomplete, uncounted = [], []
+    for sizes in SHAPES:
+        certificate = ff.certify(kind, sizes)
+        if not certificate.complete:
+            incomplete.append(sizes)
+        if certificate.count is None or certificate.count != certificate.at_most:
+            uncounted.append(sizes)
+    assert incomplete == [s for s in SHAPES if has_chain(s)]
+    assert len(incomplete) == 41
+    assert uncounted == []
+
+
+def test_a_chain_of_width_one_has_all_laws_of_a_single_field():
+    certificate = ff.certify(ff.GD, (1, 2, 2, 1))
+    assert (certificate.dimension, certificate.law_rank, certificate.count) == (8, 6, 7)
+    assert not certificate
+    assert "only 6 of them listed" in str(certificate)
+    assert "between layers of width one, 0 to 3" in str(certificate)
+
+
+def linear_gd(n, r, m):
+    """Marcotte, Gribonval & Peyré (2023), proposition 4.2: UVᵀ with U (n, r), V (m, r)."""
+    k = min(n + m, r)
+    return k * r - k * (k - 1) // 2
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("r", [2, 4, 7])
+@pytest.mark.parametrize("m", [2, 3])
+def test_published_counts_of_two_layer_gradient_descent(n, r, m):
+    assert ff.certify(ff.GD, (m, r, n)).law_rank == linear_gd(n, r, m)
+    relu = ff.certify(ff.GD, (m, r, n), activation="relu")
+    assert relu.complete
+    assert relu.law_rank == r  # one a hidden neuron
+    assert ff.certify(ff.HeavyBall(of=ff.GD()), (m, r, n), activation="relu").count == 0
+
+
+COUNTS = {  # (rule, sizes, options): the number of independent laws
+    "gd 2-3-2": (ff.GD, (2, 3, 2), {}, 6),
+    "kp 2-3-2": (ff.KolenPollack, (2, 3, 2), {}, 12),
+    "signs 2-3-2": (ff.SignFA, (2, 3, 2), {}, 7),
+    "gd 3-3-3-1": (ff.GD, (3, 3, 3, 1), {}, 12),
+    "fa 3-3-3-1": (ff.FA, (3, 3, 3, 1), {}, 18),
+    "dfa 3-3-3-1": (ff.DFA, (3, 3, 3, 1), {}, 18),
+    "kp 2-3-2-2": (ff.KolenPollack, (2, 3, 2, 2), {}, 19),
+    "gd, biases": (ff.GD, (2, 3, 2), {"bias": True}, 6),
+    "fa, biases": (ff.FA, (2, 3, 2), {"bias": True}, 10),
+    "dfa, biases": (ff.DFA, (2, 3, 2), {"bias": True}, 10),
+    "kp, biases": (ff.KolenPollack, (2, 3, 2), {"bias": True}, 12),
+    "gd, relu": (ff.GD, (2, 3, 2, 2), {"activation": "relu"}, 5),
+    "fa, relu": (ff.FA, (2, 3, 2, 2), {"activation": "relu"}, 5),
+    "dfa, relu": (ff.DFA, (2, 3, 2, 2), {"activation": "relu"}, 2),
+    "signs, relu": (ff.SignFA, (2, 3, 2, 2), {"activation": "relu"}, 5),
+    "kp, relu": (ff.KolenPollack, (2, 3, 2, 2), {"activation": "relu"}, 15),
+    "deep dfa, relu": (ff.DFA, (2, 2, 2, 2, 1), {"activation": "relu"}, 2),
+    "fa, squared relu": (ff.FA, (2, 3, 2), {"activation": "relu_power(2)"}, 3),
+    "gd, uniform decay, relu": (ff.GD(decay=1), (2, 3, 2), {"activation": "relu"}, 3),
+    "fa, uniform decay, relu": (ff.FA(decay=1), (2, 3, 2), {"activation": "relu"}, 0),
+    "kp, uniform decay, relu": (ff.KolenPollack(decay=1), (2, 3, 2), {"activation": "relu"}, 9),
+    "gd, doubling decay, relu": (ff.GD(decay=(1, 2)), (2, 3, 2), {"activation": "relu"}, 0),
+    "fa, doubling decay, relu": (ff.FA(decay=(1, 2)), (2, 3, 2), {"activation": "relu"}, 3),
+    "kp, doubling decay, relu": (
+        ff.KolenPollack(decay=(1, 2)),
+        (2, 3, 2),
+        {"activation": "relu"},
+        6,
+    ),
+    "gd, doubling decay": (ff.GD(decay=(1, 2)), (2, 3, 2), {}, 0),
+    "fa, doubling decay": (ff.FA(decay=(1, 2)), (2, 3, 2), {}, 7),
+    "kp, doubling decay": (ff.KolenPollack(decay=(1, 2)), (2, 3, 2), {}, 6),
+    "fa, deep doubling decay": (ff.FA(decay=(1, 2, 4)), (2, 2, 2, 2), {}, 6),
+    "kp, deep doubling decay": (ff.KolenPollack(decay=(1, 2, 4)), (2, 2, 2, 2), {}, 8),
+    "fa, uniform decay": (ff.FA(decay=1), (2, 3, 2), {}, 2),
+    "rates": (ff.FA(rates=(2, 3)), (2, 3, 2), {}, 7),
+    "heavy ball, fa": (ff.HeavyBall(of=ff.FA(), friction=2), (2, 3, 2), {}, 7),
+    "heavy ball, fa, relu": (ff.HeavyBall(of=ff.FA()), (2, 3, 2), {"activation": "relu"}, 0),
+    "heavy ball, gd": (ff.HeavyBall(of=ff.GD()), (2, 3, 2), {}, 3),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_known_counts_are_certified(name):
+    rule, sizes, options, count = COUNTS[name]
+    certificate = ff.certify(rule, sizes, **options)
+    assert certificate.complete, str(certificate)
+    assert certificate.law_rank == count
+
+
+def test_random_shapes_of_marcotte_s_distribution_are_all_complete():
+    """Linear: 2 to 5 layers of widths 2 to 5; ReLU: 2 to 4 layers of widths 2 to 9."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        linear = tuple(int(n) for n in rng.integers(2, 6, rng.integers(3, 6)))
+        relu = tuple(int(n) for n in rng.integers(2, 10, rng.integers(3, 5)))
+        assert ff.certify(ff.GD, linear).complete
+        certificate = ff.certify(ff.GD, relu, activation="relu")
+        assert certificate.complete
+        assert certificate.law_rank == sum(relu[1:-1])
+
+
+# An independent oracle: rules typed again, brackets by nested jvp in floats, ranks by SVD.
+
+
+def typed_again(kind, sizes, B, relu):
+    """The velocity of one sample, from the papers, for float arrays."""
+
+    def velocity(w, x, e, masks):
+        inputs, errors = [x], [e]
+        for W, d in zip(w[:-1], masks, strict=True):
+            inputs.append(d * (W @ inputs[-1]))
+        for k in range(len(w) - 2, -1, -1):
+            back = {"GD": lambda k: w[k + 1].T @ errors[-1], "FA": lambda k: B[k] @ errors[-1]}
+            back |= {"DFA": lambda k: B[k] @ e}
+            errors.append(masks[k] * back[kind](k))
+        return tuple(np_.outer(d, a) for d, a in zip(errors[::-1], inputs, strict=True))
+
+    import jax.numpy as np_
+
+    return velocity
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize(
+    ("kind", "sizes", "activation", "depth"),
+    [
+        (ff.GD, (2, 3, 2), "linear", 3),
+        (ff.FA, (2, 3, 2), "linear", 3),
+        (ff.DFA, (2, 3, 2, 2), "linear", 3),
+        (ff.GD, (1, 2, 2, 1), "linear", 3),
+        (ff.FA, (2, 2, 2), "relu", 2),
+        (ff.DFA, (2, 2, 2, 1), "relu", 3),
+    ],
+)
+def test_the_rank_of_the_brackets_is_that_of_nested_derivatives_in_floats(
+    kind, sizes, activation, depth
+):
+    jax = pytest.importorskip("jax")
+    relu = activation == "relu"
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        draw = lambda *shape: jax.numpy.asarray(rng.standard_normal(shape))
+        B = tuple(draw(*s) for s in kind.shapes(sizes))
+        velocity = typed_again(kind.__name__, sizes, B, relu)
+        w = tuple(draw(n, m) for m, n in itertools.pairwise(sizes))
+
+        def field():
+            masks = [draw(n) if relu else 1.0 for n in sizes[1:-1]]
+            return partial(velocity, x=draw(sizes[0]), e=draw(sizes[-1]), masks=masks)
+
+        def bracket(fields):
+            *inner, last = fields
+            if not inner:
+                return last
+            first = bracket(inner)
+
+            def both(w):
+                there = jax.jvp(first, (w,), (last(w),))[1]
+                back = jax.jvp(last, (w,), (first(w),))[1]
+                return tuple(a - b for a, b in zip(there, back, strict=True))
+
+            return both
+
+        rows = [
+            np.concatenate([np.ravel(V) for V in bracket([field() for _ in range(k + 1)])(w)])
+            for k in range(depth)
+            for _ in range(12)
+        ]
+    values = np.linalg.svd(np.array(rows))[1]
+    seen = int(np.sum(values > 1e-9 * values[0]))
+    assert values[seen - 1] > 1e-4 * values[0]  # a gap of five decades about the threshold
+    certificate = ff.certify(kind, sizes, activation=activation)
+    assert seen == certificate.lie_rank
+
+
+# Feedback, starts and laws that are special.
+
+
+def test_a_feedback_without_full_rank_has_more_laws():
+    special = ff.FA((np.outer([1, 2, 3], [1, -1]),))
+    certificate = ff.certify(special, (4, 3, 2))
+    assert certificate.complete
+    assert certificate.law_rank == 2 * 4 + 3  # two null vectors times inputs, a balance on one
+    assert certificate.law_rank > ff.certify(ff.FA, (4, 3, 2)).law_rank
+    assert "this feedback" in str(certificate)
+    assert "generic feedback" in str(ff.certify(ff.FA, (4, 3, 2)))
+
+
+def test_feedback_that_is_singular_but_for_rounding_is_refused():
+    B = np.outer([0.1, 0.2, 0.3], [0.7, -0.3])
+    with pytest.raises(ValueError, match="B2 has rank 1 within rounding but rank 2 exactly"):
+        ff.certify(ff.FA((B,)), (4, 3, 2))
+
+
+def test_the_feedback_of_the_first_weights_is_counted_from_there():
+    """B = W₂(0)ᵀ: at that start feedback alignment is gradient descent, to first order."""
+    rng = np.random.default_rng(0)
+    w0 = tuple(rng.integers(-5, 6, s) for s in ((3, 2), (2, 3)))
+    certificate = ff.certify(ff.FA((w0[1].T,)), (2, 3, 2), at=w0)
+    assert certificate.complete
+    assert certificate.law_rank == 7
+    assert "from the start given" in str(certificate)
+
+
+def test_a_start_at_a_saddle_is_not_a_generic_one():
+    """At W = 0 gradient descent stands still, and no law has a derivative there."""
+    zero = (np.zeros((3, 2)), np.zeros((2, 3)))
+    certificate = ff.certify(ff.GD, (2, 3, 2), at=zero)
+    assert (certificate.law_rank, certificate.at_most) == (0, 12)
+    assert not certificate.complete
+    assert ff.certify(ff.FA, (2, 3, 2), at=zero).complete  # the feedback moves W₁ even there
+
+
+def test_laws_of_one_s_own_are_proved_before_they_count():
+    certificate = ff.certify(ff.FA, (2, 3, 2), [laws.feedback_balance])
+    assert (certificate.law_rank, certificate.at_most, certificate.count) == (6, 7, None)
+    assert "at least 6 independent laws, at most 7" in str(certificate)
+    with pytest.raises(ValueError, match="The law balance is NOT kept"):
+        ff.certify(ff.FA, (2, 3, 2), [laws.balance])
+
+
+def test_half_a_law_counts_half():
+    """The diagonal alone of a balance: bounds that do not meet."""
+    certificate = ff.certify(ff.GD, (3, 4, 2), [laws.neuron_balance])
+    assert certificate.law_rank == 4
+    assert certificate.at_most == 10
+    assert not certificate
+
+
+def test_a_law_twice_or_a_function_of_others_adds_nothing():
+    def square(rule, w):
+        Q = laws.balance(rule, w)
+        return Q @ Q
+
+    once = ff.certify(ff.GD, (3, 4, 2), [laws.balance])
+    twice = ff.certify(ff.GD, (3, 4, 2), [laws.balance, laws.layer_balance, square])
+    assert once.law_rank == twice.law_rank == 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_other_draws_give_the_same_ranks(seed):
+    certificate = ff.certify(ff.DFA, (3, 4, 4, 2), seed=seed)
+    assert (certificate.law_rank, certificate.lie_rank) == (28, 8)
+    assert certificate.dimension == 36
+
+
+# Files.
+
+
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        (ff.GD, {}),
+        (ff.FA.random((2, 3, 2), decay=0.1), {"activation": "relu"}),
+        (ff.FA((np.array([[Fraction(1, 3), 2], [0, 1], [1, 1]], dtype=object),)), {}),
+        (ff.HeavyBall(of=ff.FA(), friction=2), {"bias": True}),
+        (ff.SignFA(rates=(1, Fraction(1, 3))), {"seed": 3}),
+        (ff.GD, {"at": (np.ones((3, 2)), np.eye(3)[:2])}),
+    ],
+)
+def test_a_certificate_comes_back_from_its_file_and_is_checked_again(rule, options, tmp_path):
+    certificate = ff.certify(rule, (2, 3, 2), **options)
+    certificate.save(tmp_path / "certificate.json")
+    again = ff.load_certificate(tmp_path / "certificate.json")
+    assert str(again) == str(certificate)
+    assert again.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("lie_rank", 4), ("law_rank", 8), ("history", [4, 4]), ("laws", ["x"])]
+)
+def test_a_certificate_that_was_changed_is_found_out(name, value, tmp_path):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.FA, (2, 3, 2)).save(path)
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {name: value}))
+    with pytest.raises(ValueError, match=f"The certificate says {name}"):
+        ff.load_certificate(path).check()
+
+
+def test_a_certificate_with_laws_of_one_s_own_is_checked_with_them(tmp_path):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.GD, (2, 3, 2), [laws.balance]).save(path)
+    with pytest.raises(ValueError, match="Pass the laws it was made with: balance"):
+        ff.load_certificate(path).check()
+    assert ff.load_certificate(path).check([laws.balance])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "faflow certificate"}'])
+def test_a_foreign_file_is_refused(text, tmp_path):
+    path = tmp_path / "certificate.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is not a certificate of faflow"):
+        ff.load_certificate(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: ff.certify(ff.GD, (2, 3, 2), activation="tanh"), "but tanh gives none"),
+        (lambda: ff.certify(ff.GD, (2,)), "sizes must be at least two positive widths"),
+        (lambda: ff.certify(ff.FA((np.ones((2, 3)),)), (2, 3, 2)), r"B2 must be \(3, 2\), but is"),
+        (lambda: ff.certify(ff.GD, (2, 3, 2), seed=-1), "seed must be an integer of at least 0"),
+        (lambda: ff.certify(ff.GD, (2, 3, 2), at=(1,)), "must be the 2 matrices W1, W2, but has 1"),
+        (lambda: ff.certify(ff.FAStar, (2, 3, 2)), "FAStar solves a linear system"),
+        (lambda: ff.certify(ff.SignFA(beta=2), (2, 3, 2)), "velocities of SignFA are no polynom"),
+        (lambda: ff.certify(ff.GD(decay=(1, 2, 3)), (2, 3, 2)), "decay has 3 entries"),
+    ],
+)
+def test_a_certificate_that_cannot_be_made_is_refused(make, says):
+    with pytest.raises(ValueError, match=says):
+        make()
