@@ -106,7 +106,11 @@ CASES = {
     "heavy ball, fa": (
         ff.HeavyBall(of=ff.FA(), friction=2),
         {},
-        ["exp(2 t) (V1 W1' + V2' B2' - B2 V2 - W1 V1')"],
+        [
+            "exp(2 t) (N1' V1), where N1' B2 = 0",
+            "N1' V1 + 2 N1' W1, where N1' B2 = 0",
+            "exp(2 t) (V1 W1' + V2' B2' - B2 V2 - W1 V1')",
+        ],
     ),
     "heavy ball, gd, relu": (ff.HeavyBall(of=ff.GD()), {"activation": "relu"}, []),
 }

@@ -26,8 +26,9 @@ def test_the_first_result_prints_the_proof_the_readme_shows(tmp_path, monkeypatc
 
 def test_a_rule_of_ones_own_is_discovered_proved_and_told_from_another(capsys):
     exec(BLOCKS[1], {"__name__": "readme"})
-    found, proved, refuted = capsys.readouterr().out.splitlines()
-    assert found == "[2 W1 W1' - B2 W2 - W2' B2' - W2' W2]"
+    scope, found, proved, refuted = capsys.readouterr().out.splitlines()
+    assert scope.startswith("1 law among words of at most 2 letters, every size of a 2-layer")
+    assert found.strip() == "2 W1 W1' - B2 W2 - W2' B2' - W2' W2"
     assert proved.startswith("kept for every size")
     assert refuted.startswith("NOT kept for every size")
 

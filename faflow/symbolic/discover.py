@@ -9,13 +9,15 @@ from math import gcd, lcm
 
 from .. import laws
 from ..matrices import Alphabet, Series
-from .law import Law, bias_name, letters
+from ..nets import checked_sizes
+from .law import Law, Laws, bias_name, letters
 from .problems import every_size, phi_and_scope, spaces
-from .prove import prove
+from .prove import Question, prove
 from .rationals import Span, combined, eigenvalues, null_space
 from .unknowns import unknowns
 
 FORMS = ("matrix", "diagonal", "trace")
+FEEDBACK = ("symbolic", "numeric", "both")
 KNOWN = {
     "matrix": ("balance", "feedback_balance", "mirror_difference", "mirror_balance"),
     "diagonal": (
@@ -29,24 +31,47 @@ KNOWN = {
 """Functions of faflow.laws that are shown by name where a search finds them again."""
 
 
-def discover(rule, *, depth=2, length=2, ends=None, form=None, activation="linear", bias=False):
-    """All laws of `rule` among sums of words of at most `length` letters, for every size.
+def discover(
+    rule,
+    sizes=None,
+    *,
+    degree=2,
+    depth=None,
+    length=2,
+    ends=None,
+    form=None,
+    feedback="symbolic",
+    activation="linear",
+    bias=False,
+    seed=0,
+):
+    """All laws of `rule`: among sums of words for every size, or among polynomials at given sizes.
 
-    Besides weights and feedback, words may hold matrices that the feedback determines, such as its
-    left null space N (N'B = 0), and these make a word longer by up to two letters.  What follows
-    from a law listed is left out: its transpose, its diagonal and trace, its products with other
-    laws and with what stands still.  With decay or friction, laws kept up to a factor e^{ct}.
+    Without sizes: sums of words of at most `length` letters.  Besides weights and feedback these
+    may hold matrices that the feedback determines, such as its left null space N (N'B = 0), and
+    these make a word longer by up to two letters.  What follows from a law listed is left out: its
+    transpose, its diagonal and trace, its products with other laws and with what stands still.
+    depth: number of weight matrices, 2 unless said.
     ends: the spaces a word goes to and from (rows, columns), among "in", "h1", …, "out"; None all.
     form: matrix, diagonal (one law a neuron) or trace, which need equal ends; None all.
+
+    With sizes: polynomials in the entries of degree at most `degree`, an exact basis, complete at
+    this degree; what is left out are polynomials of laws listed and of the feedback.
+    feedback: symbolic (entries are variables, the laws are for every feedback), numeric (the
+        rule's own, or small integers drawn by `seed`; the laws are for this one) or both.
+
     activation: linear, "piecewise", or the name of a piecewise linear or homogeneous one.
-    Returns a list of `Law`, each with its proof.
+    With decay or friction, laws kept up to a factor e^{ct}.
+    Returns `Laws`, a sequence of `Law` or `PolynomialLaw`, each with its proof.
+    Raises ValueError for a search that cannot be made.
     """
+    if sizes is not None:
+        return _polynomials(rule, sizes, degree, depth, feedback, activation, bias, seed)
+    depth = 2 if depth is None else depth
     if form is not None and form not in FORMS:
         raise ValueError(f"Unknown form {form!r}; choose from {', '.join(FORMS)}.")
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise ValueError(f"length must be a positive integer, but is {length!r}.")
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise ValueError(f"depth must be a positive integer, but is {depth!r}.")
+    _check_whole("length", length)
+    _check_whole("depth", depth)
     search = Search(rule, depth, activation, bias)
     layers = [*(u.space for u in search.unknowns), *spaces(depth)[::-1], *(["1"] if bias else [])]
     if ends is not None and (len(ends) != 2 or not set(ends) <= set(layers)):
@@ -63,7 +88,31 @@ def discover(rule, *, depth=2, length=2, ends=None, form=None, activation="linea
         if search.follows(one, [other for other in found if other is not one]):
             found.remove(one)
     order = lambda law: min(_numbers(key, law.words.form) for key in law.words.terms)
-    return sorted((law for law, _ in found), key=order)
+    network = Question(None, None, rule, activation, bias, "any", {}).network
+    scope = f"words of at most {length} letters, every size of a {depth}-layer {network}"
+    return Laws(tuple(sorted((law for law, _ in found), key=order)), scope, search.rule)
+
+
+def _polynomials(rule, sizes, degree, depth, feedback, activation, bias, seed):
+    from .polynomials import discover_polynomials
+
+    sizes = checked_sizes(sizes)
+    _check_whole("degree", degree)
+    if depth not in (None, len(sizes) - 1):
+        raise ValueError(f"sizes {sizes} have depth {len(sizes) - 1}, not {depth}.")
+    if feedback not in FEEDBACK:
+        raise ValueError(f"Unknown feedback {feedback!r}; choose from {', '.join(FEEDBACK)}.")
+    if phi_and_scope(activation)[1] is None:
+        raise ValueError(f"Polynomial laws need homogeneous activations, but {activation} is none.")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, but is {seed!r}.")
+    known = discover(rule, depth=len(sizes) - 1, activation=activation, bias=bias)
+    return discover_polynomials(rule, sizes, degree, feedback, activation, bias, known, seed)
+
+
+def _check_whole(name, number):
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValueError(f"{name} must be a positive integer, but is {number!r}.")
 
 
 class Search:

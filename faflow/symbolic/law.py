@@ -85,6 +85,41 @@ class Law:
         return sympy.exp(growth * sympy.Symbol("t", real=True)) * made
 
 
+@dataclass(frozen=True, eq=False)
+class Laws:
+    """What a search found: a sequence of laws, none of which follows from the others.
+
+    scope: among what was searched.  rule: whose laws they are, with its feedback if they are for
+    this one alone.
+    total: of polynomial laws, the dimension of all of them with products and multiples.
+    independent: of polynomial laws, how many are functionally independent.
+    """
+
+    laws: tuple
+    scope: str
+    rule: object = None
+    total: int | None = None
+    independent: int | None = None
+
+    def __iter__(self):
+        return iter(self.laws)
+
+    def __len__(self):
+        return len(self.laws)
+
+    def __getitem__(self, k):
+        return self.laws[k]
+
+    def __repr__(self):
+        return repr(list(self.laws))
+
+    def __str__(self):
+        count = f"{len(self)} law{'s' * (len(self) != 1)} among {self.scope}"
+        if self.independent is not None:
+            count += f"; {self.independent} independent, {self.total} with their multiples"
+        return "\n  ".join([f"{count}:", *map(str, self.laws)])
+
+
 def letters(rule, w, depth, bias):
     """{name: matrix} of a law's letters: W1, W2, … without biases, b1, …, feedback, velocities.
 

@@ -197,7 +197,7 @@ def _by_entries(question, sizes, samples, algebra):
         rule, task, w, given = given_sizes(
             question.rule,
             sizes,
-            _flint_variables if name == "flint" else _sympy_variables,
+            flint_variables if name == "flint" else _sympy_variables,
             phi=question.activation,
             bias=question.bias,
             loss=question.loss,
@@ -206,7 +206,7 @@ def _by_entries(question, sizes, samples, algebra):
             task=question.task,
         )
         if name == "flint":
-            rule = with_numbers(rule, _flint_number)
+            rule = with_numbers(rule, flint_number)
         try:
             value, rate = question.answer(rule, task, w, given)
             break
@@ -306,13 +306,14 @@ def _data(rule, samples, question):
     return f"{samples} sample{'s' * (samples > 1)}"
 
 
-def _flint_variables(names):
+def flint_variables(names):
+    """Variables of polynomials over the rationals, one for each name."""
     import flint
 
     return flint.fmpq_mpoly_ctx.get(names, flint.Ordering.degrevlex).gens()
 
 
-def _flint_number(value):
+def flint_number(value):
     """flint's rational; it does not know `Fraction`."""
     import flint
 

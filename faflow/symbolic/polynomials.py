@@ -1,0 +1,295 @@
+"""All polynomial laws of a rule at given sizes, up to a degree."""
+
+from dataclasses import replace
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+
+from ..matrices import Series, Span
+from ..matrices.residues import balanced
+from ..nets import replaced
+from .brackets import Point
+from .jacobian import jacobian_rank
+from .law import Laws
+from .monomials import Velocities, blocks, derivatives, monomials
+from .nullspace import exact_null_space, primitive
+from .polynomial_law import PolynomialLaw
+from .problems import exactly, feedback, given_sizes, with_numbers
+from .prove import Question, flint_number, flint_variables
+from .rationals import eigenvalues
+from .verdict import Verdict
+
+
+def discover_polynomials(rule, sizes, degree, how, activation, bias, known=(), seed=0):
+    """All laws of `rule` among polynomials of the entries, of degree at most `degree`.
+
+    how: whether the feedback is "symbolic", variables that stand still; or "numeric", the rule's
+        own or drawn if it has none; or "both", the laws of numeric feedback then being those that
+        the others do not give for it.
+    known: laws found among words, whose entries are named.
+    Left out are polynomials of laws of a lower degree and of the feedback.  Returns `Laws`.
+    """
+    network = (sizes, activation, bias, seed)
+    if how != "both":
+        problem = Problem(rule, how == "numeric", *network)
+        laws, own = problem.kept(degree), problem.entries_of(known, degree)
+        return _found(problem, degree, generators([*own, *laws], problem, degree), len(laws))
+    problem = Problem(rule, True, *network)
+    symbolic = discover_polynomials(
+        problem.rule, sizes, degree, "symbolic", activation, bias, known
+    )
+    laws, special = problem.kept(degree), [law.at(problem.rule) for law in symbolic]
+    more = generators(laws, problem, degree, [law for law in special if law.terms])
+    found = _found(problem, degree, [*symbolic, *more], len(laws))
+    return replace(found, scope=f"{symbolic.scope}; and for the feedback of this rule")
+
+
+def _found(problem, degree, laws, total):
+    for law in laws:
+        problem.verify(law)
+    rng = np.random.default_rng(problem.seed)
+    network = {"activation": problem.activation, "bias": problem.bias}
+    point = Point(problem.rule, problem.sizes, rng, **network)
+    scope = f"all polynomials of degree at most {degree}, {problem.scope}"
+    return Laws(tuple(laws), scope, problem.rule, total, jacobian_rank(laws, point, rng))
+
+
+class Problem:
+    """The velocities of a rule at given sizes as polynomials, and what its variables stand for."""
+
+    def __init__(self, rule, given, sizes, activation, bias, seed):
+        rule = exactly(rule, len(sizes) - 1)
+        if given and not rule.B:
+            rule = replaced(rule, B=_drawn(feedback(rule, sizes), seed))
+        self.rule = rule if given else replaced(rule, B=())
+        self.sizes, self.activation, self.bias, self.seed = sizes, activation, bias, seed
+        made, task, w, _ = given_sizes(
+            rule, sizes, flint_variables, phi=activation, bias=bias, given=given
+        )
+        self.made, self.w = with_numbers(made, flint_number), w
+        matrices = dict(zip(rule.state(sizes, bias), w, strict=True))
+        if not given:
+            matrices |= dict(zip(feedback(rule, sizes), made.B, strict=True))
+        self.places = [(n, i, j) for n, M in matrices.items() for i, j in np.ndindex(M.shape)]
+        self.moving = np.arange(len(self.places)) < sum(M.size for M in w)
+        try:
+            v = self.made(task, w)
+        except (TypeError, AttributeError, LookupError) as error:
+            name = type(rule).__name__
+            raise ValueError(f"The velocities of {name} are no polynomials: {error}.") from error
+        own = [list(self._terms(x)) for V in v for x in V.ravel()]
+        scale = lcm(*(int(c.q) for terms in own for c, _, _ in terms))
+        own = [[(int(c.p) * (scale // int(c.q)), s, d) for c, s, d in terms] for terms in own]
+        own += [[]] * (len(self.places) - len(own))
+        self.velocities, self.scale = Velocities(own), scale
+        self.step = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
+        question = Question(None, None, rule, activation, bias, "any", {})
+        self.scope = f"sizes {'-'.join(map(str, sizes))} of a {question.network}"
+        self.scope += f", any data{question.patterns}, any loss{', this feedback' * bool(given)}"
+
+    def _terms(self, polynomial):
+        n = len(self.places)
+        for powers, c in polynomial.terms():
+            there = [(k, int(power)) for k, power in enumerate(powers) if power]
+            state = tuple(k for k, power in there if k < n for _ in range(power))
+            yield c, state, tuple(item for item in there if item[0] >= n)
+
+    def kept(self, degree):
+        """A basis of the laws of degree at most `degree`, short ones first."""
+        found = kept_polynomials(self.velocities, degree, self.moving)
+        return sorted((self._law(*one) for one in found), key=lambda l: (l.degree, len(l.terms)))
+
+    def _law(self, made, coefficients, growth):
+        """The law with these monomials, (number, degree) indices, and coefficients."""
+        n = len(self.places)
+        terms = {
+            tuple(k for k in row if k < n): c for row, c in zip(made, coefficients, strict=True)
+        }
+        return self._polynomial(terms, growth / self.scale)
+
+    def _polynomial(self, terms, growth, name=""):
+        """A law by its terms {indices: number}, in coprime integers, the first one positive."""
+        order = sorted(terms)
+        whole = primitive([Fraction(terms[key]) for key in order])
+        sign = 1 if whole[0] > 0 else -1
+        named = {
+            tuple(self.places[k] for k in key): sign * int(c)
+            for key, c in zip(order, whole, strict=True)
+        }
+        proof = Verdict(True, self.scope, 0, "polynomials", bool(growth))
+        return PolynomialLaw(named, self.rule, self.sizes, self.bias, growth, name, proof)
+
+    def verify(self, law):
+        """Raise RuntimeError unless the law's rate along the rule is what it says, by its own code.
+
+        This calls the rule on polynomials, and none of what found the law.
+        """
+        value, rate = law(self.made, self.step).coefficients
+        if rate + flint_number(law.growth) * value != 0:
+            raise RuntimeError(f"The search found {law}, but its rate is {rate}.")
+
+    def entries_of(self, known, degree):
+        """The entries of laws that words can say, as polynomials of degree at most `degree`."""
+        made = {}
+        for law in known:
+            try:
+                values = np.atleast_1d(np.asarray(law(self.made, self.w), dtype=object))
+            except TypeError:
+                continue  # it needs a null space of letters
+            for index, value in np.ndenumerate(values):
+                terms = {s: Fraction(int(c.p), int(c.q)) for c, s, _ in self._terms(value)}
+                if not terms or max(map(len, terms)) > degree:
+                    continue
+                entry = ",".join(str(i + 1) for i in index)
+                name = f"({law.words})[{entry}]" + f"  [{law.name}]" * bool(law.name)
+                one = self._polynomial(terms, law.growth, name)
+                made.setdefault(tuple(one.terms.items()), one)
+        return list(made.values())
+
+
+def _drawn(shapes, seed):
+    """Small random integers of full rank."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for shape in shapes.values():
+        M = rng.integers(-9, 10, shape)
+        while np.linalg.matrix_rank(M) < min(shape):
+            M = rng.integers(-9, 10, shape)
+        made.append(M)
+    return tuple(made)
+
+
+def generators(laws, problem, degree, given=()):
+    """Those laws that are no polynomials of others, of those `given` and of the feedback.
+
+    Independence modulo the prime is independence; so none that is needed is left out.
+    """
+    fixed = [p for p, moves in zip(problem.places, problem.moving, strict=True) if not moves]
+    number = {}
+    vector = lambda terms: {number.setdefault(m, len(number)): c for m, c in terms.items()}
+    basis = [(1, Fraction(0), {(place,): 1}, False) for place in fixed]
+    basis += [(law.degree, law.growth, _sorted(law.terms), True) for law in given]
+    new = []
+    for k in range(1, degree + 1):
+        own = [law for law in laws if law.degree == k]  # those with a name stand first
+        if not own:
+            continue
+        products = {}
+        for growth, terms in _products(basis, k):
+            products.setdefault(growth, []).append(vector(terms))
+        for growth in sorted({law.growth for law in own}):
+            candidates = [law for law in own if law.growth == growth]
+            rows = [*products.get(growth, []), *(vector(_sorted(c.terms)) for c in candidates)]
+            span = Span(len(number))
+            dense = np.zeros((len(rows), len(number)))
+            for i, row in enumerate(rows):
+                dense[i, list(row)] = [balanced(c) for c in row.values()]
+            span.add(dense[: -len(candidates)])
+            for law, row in zip(candidates, dense[-len(candidates) :], strict=True):
+                if span.add(row[None]):
+                    new.append(law)
+                    basis.append((k, growth, _sorted(law.terms), True))
+    return new
+
+
+def _products(basis, degree):
+    """Products of laws and feedback of degree at most `degree` with at least one law."""
+    waiting = [(0, 0, Fraction(0), {(): 1}, False)]
+    while waiting:
+        first, total, growth, terms, has = waiting.pop()
+        if has:
+            yield growth, terms
+        for i in range(first, len(basis)):
+            more, other, factor, is_law = basis[i]
+            if total + more <= degree and (
+                has or is_law or _reaches(basis, i, degree - total - more)
+            ):
+                product = _times(terms, factor)
+                waiting.append((i, total + more, growth + other, product, has or is_law))
+
+
+def _reaches(basis, start, room):
+    """Whether a law of degree at most `room` comes at `start` or later."""
+    return any(is_law and more <= room for more, _, _, is_law in basis[start:])
+
+
+def _times(one, other):
+    product = {}
+    for a, c in one.items():
+        for b, d in other.items():
+            key = tuple(sorted(a + b))
+            product[key] = product.get(key, 0) + c * d
+    return {key: c for key, c in product.items() if c}
+
+
+def _sorted(terms):
+    return {tuple(sorted(places)): c for places, c in terms.items()}
+
+
+def kept_polynomials(velocities, degree, moving):
+    """All polynomials of degree at most `degree` that are kept, up to e^{ct}.
+
+    Yields (monomials, integer coefficients, c), a basis; exact, and complete at this degree.
+    """
+    made = monomials(velocities.n, degree, moving)
+    rows, columns, values, drift = derivatives(velocities, made)
+    column_block = blocks(rows, columns, len(made))
+    order = np.argsort(column_block, kind="stable")
+    edges = np.flatnonzero(np.diff(column_block[order])) + 1
+    members = np.split(order, edges)
+    entry_order = np.argsort(column_block[columns], kind="stable")
+    label = column_block[columns][entry_order]
+    remembered = {}
+    for cols in members:
+        block = column_block[cols[0]]
+        start, stop = np.searchsorted(label, [block, block + 1])
+        own = entry_order[start:stop]
+        if len(cols) == 1 and not len(own):
+            yield made[cols], np.array([1], dtype=object), Fraction(0)
+            continue
+        local_rows, r = np.unique(rows[own], return_inverse=True)
+        c = np.searchsorted(cols, columns[own])
+        A = np.zeros((len(local_rows), len(cols)), dtype=velocities.coefficients.dtype)
+        np.add.at(A, (r, c), values[own])
+        of = drift[local_rows]
+        if (of > -2).any():
+            yield from _grown(A, of, cols, made)
+            continue
+        if len(cols) == 1:
+            if not A.any():
+                yield made[cols], np.array([1], dtype=object), Fraction(0)
+            continue
+        A = np.unique(A, axis=0) if len(cols) < 256 else A
+        key = (A.shape, A.tobytes()) if A.dtype != object and A.size < 10**5 else None
+        if key not in remembered or key is None:
+            found = exact_null_space(A)
+            if key is not None:
+                remembered[key] = found
+        else:
+            found = remembered[key]
+        for vector in found:
+            nonzero = vector != 0
+            yield made[cols[nonzero]], vector[nonzero], Fraction(0)
+
+
+def _grown(A, of, cols, made):
+    """Laws with drift: for each eigenvalue of the drift on the block's monomials."""
+    place = {int(column): j for j, column in enumerate(cols)}
+    inside = np.array([place.get(int(column), -1) for column in of])
+    drift = [{} for _ in cols]
+    for row, i in enumerate(inside):
+        if of[row] > -2 and i >= 0:
+            for j in np.flatnonzero(A[row]):
+                drift[j][i] = Fraction(int(A[row, j]))
+    told = A[(of == -2) | (inside < 0)]
+    for exponent in eigenvalues(drift):
+        scale = exponent.denominator
+        shifted = np.zeros((len(cols), len(cols)), dtype=object)
+        for j, own in enumerate(drift):
+            for i, c in own.items():
+                shifted[i, j] = int(c * scale)
+            shifted[j, j] -= int(exponent * scale)
+        for vector in exact_null_space(np.vstack([told.astype(object), shifted])):
+            nonzero = vector != 0
+            yield made[cols[nonzero]], vector[nonzero], -exponent
