@@ -368,3 +368,88 @@ def test_a_foreign_file_is_refused(text, tmp_path):
 def test_a_certificate_that_cannot_be_made_is_refused(make, says):
     with pytest.raises(ValueError, match=says):
         make()
+
+
+# Pair by pair of indices.
+
+SMALL = [s for layers in (3, 4) for s in itertools.product(range(1, 4), repeat=layers)]
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.KolenPollack])
+def test_ranks_pair_by_pair_never_exceed_those_at_a_generic_point(kind):
+    refused = 0
+    for sizes in SMALL:
+        dense = ff.certify(kind, sizes)
+        try:
+            blocks = ff.certify(kind, sizes, method="blocks")
+        except ValueError:
+            refused += 1
+            continue
+        assert blocks.dimension == dense.dimension
+        assert blocks.law_rank <= dense.law_rank
+        assert blocks.at_most >= dense.at_most
+        if kind is ff.FA:
+            assert blocks.complete
+            assert blocks.law_rank == fa_count(sizes)
+    assert (refused > 0) == (kind is ff.DFA)
+
+
+def test_diagonal_feedback_that_is_special_is_refused():
+    """The rows of two diagonal 1x2 matrices are parallel, those of generic ones are not."""
+    assert ff.certify(ff.DFA, (1, 1, 1, 2)).law_rank == 1
+    with pytest.raises(
+        ValueError, match="where P1 B1 = Q1 B2 that has rank 1 and generic feedback 2"
+    ):
+        ff.certify(ff.DFA, (1, 1, 1, 2), method="blocks")
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "count"),
+    [
+        (ff.FA, (60, 60, 60), fa_count((60, 60, 60))),
+        (ff.FA, (30, 50, 20, 7), fa_count((30, 50, 20, 7))),
+        (ff.DFA, (25, 25, 25, 25), dfa_count((25, 25, 25, 25))),
+        (ff.GD, (30, 30, 30, 30), 2 * 30 * 31 // 2),
+        (ff.KolenPollack, (20, 20, 20, 20), 2 * 20 * 21 // 2 + 2 * 20 * 20),
+        (ff.FA, (200, 200, 200), fa_count((200, 200, 200))),
+    ],
+)
+def test_large_networks_are_certified_pair_by_pair(kind, sizes, count):
+    certificate = ff.certify(kind, sizes, method="blocks")
+    assert certificate.complete, str(certificate)
+    assert certificate.law_rank == count
+    assert "pair by pair of indices" in str(certificate)
+
+
+def test_blocks_are_taken_where_the_dense_method_is_too_large():
+    assert ff.certify(ff.FA, (90, 90, 90)).method == "blocks"
+    assert ff.certify(ff.FA, (20, 20, 20)).method == "dense"
+
+
+def test_blocks_that_are_too_weak_say_so(tmp_path):
+    certificate = ff.certify(ff.GD, (4, 8, 4), method="blocks")
+    assert not certificate.complete
+    assert "at least 26 independent laws, at most 42; the diagonal point may be" in str(certificate)
+    assert ff.certify(ff.GD, (4, 8, 4)).complete
+    certificate.save(tmp_path / "certificate.json")
+    assert ff.load_certificate(tmp_path / "certificate.json").check()
+
+
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        (ff.FA, {"activation": "relu"}),
+        (ff.FA, {"bias": True}),
+        (ff.SignFA, {}),
+        (ff.FA(decay=1), {}),
+        (ff.FA.random((2, 3, 2)), {}),
+        (ff.HeavyBall(of=ff.FA()), {}),
+    ],
+)
+def test_problems_without_blocks_are_refused(rule, options):
+    with pytest.raises(ValueError, match="Pairs of indices part only in linear networks"):
+        ff.certify(rule, (2, 3, 2), method="blocks", **options)
+    with pytest.raises(ValueError, match="for laws that discover found"):
+        ff.certify(ff.GD, (2, 3, 2), [laws.balance], method="blocks")
+    with pytest.raises(ValueError, match="Unknown method 'fast'; choose from auto, dense, blocks"):
+        ff.certify(ff.GD, (2, 3, 2), method="fast")

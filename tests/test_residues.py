@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import faflow as ff
-from faflow.matrices import Jet, Span, rational
+from faflow.matrices import Jet, Span, batches, rational
 from faflow.matrices.jets import residue
 from faflow.matrices.residues import LONGEST, P, balanced, draw, echelon, inverse, product, rank
 from faflow.nets import replaced
@@ -121,3 +121,22 @@ def test_signs_of_residues_stand_still():
     signs = ff.activations.sign_of(W)
     assert set(signs.parts) == {0}
     assert (signs.parts[0] == [[[1, -1]]]).all()
+
+
+def test_batches_are_eliminated_as_one_by_one():
+    rng = np.random.default_rng(0)
+    ranks_of = [0, 1, 2, 3, 3, 2]
+    A = np.array([product(draw(rng, 5, r), draw(rng, r, 4)) for r in ranks_of])
+    assert batches.ranks(A).tolist() == [rank(M) for M in A] == ranks_of
+    wide = np.array([product(draw(rng, 5, 2), draw(rng, 2, 6)) for _ in range(7)])
+    null = batches.null_spaces(wide)
+    assert null.shape == (7, 4, 6)
+    assert not np.remainder(product(wide, null.mT), P).any()
+    assert (batches.ranks(null) == 4).all()
+    with pytest.raises(ValueError, match="null spaces of different kinds"):
+        batches.null_spaces(A)
+
+
+def test_inverses_of_arrays_are_those_of_numbers():
+    numbers = np.array([1.0, -1.0, 2.0, 17.0, P // 2])
+    assert batches.inverses(numbers).tolist() == [inverse(x) for x in numbers]

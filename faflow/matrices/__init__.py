@@ -10,6 +10,7 @@ from numbers import Rational
 
 import numpy as np
 
+from .batches import null_spaces
 from .jets import Jet as Jet
 from .jets import residue as residue
 from .normal import Letter as Letter
@@ -65,8 +66,9 @@ def left_null(*blocks):
     """
     heights = np.cumsum([C.shape[0] for C in blocks])[:-1]
     if isinstance(blocks[0], Jet):
-        C = np.concatenate([C.parts[0][0] for C in blocks])
-        return tuple(Jet({0: M[None]}) for M in np.split(null_space(C.T), heights, axis=1))
+        C = np.concatenate([C.parts[0] for C in blocks], axis=-2).mT
+        null = null_space(C[0])[None] if len(C) == 1 else null_spaces(C)
+        return tuple(Jet({0: M}) for M in np.split(null, heights, axis=-1))
     C = np.concatenate(blocks)
     if C.dtype == float:
         from scipy.linalg import null_space as orthonormal

@@ -25,7 +25,7 @@ class Certificate:
         the laws listed are not all.  chain_rank: how many laws it has besides those, locally.
     at: the start the count is for; None for a generic one.
     signs: whether signs of weights are held constant.
-    seed: of the random draws.  seconds: of CPU.
+    method: dense or blocks.  seed: of the random draws.  seconds: of CPU.
     """
 
     rule: Rule
@@ -33,20 +33,21 @@ class Certificate:
     activation: str
     scope: str
     bias: bool
-    at: tuple | None
     dimension: int
-    timed: bool
-    signs: bool
     laws: tuple
     own: bool
     law_rank: int
-    chains: tuple
-    chain_rank: int
     lie_rank: int
-    history: tuple
     prime: int
     seed: int
     seconds: float
+    at: tuple | None = None
+    timed: bool = False
+    signs: bool = False
+    chains: tuple = ()
+    chain_rank: int = 0
+    history: tuple = ()
+    method: str = "dense"
 
     @property
     def complete(self):
@@ -92,7 +93,8 @@ class Certificate:
         where += ", from the start given" * (self.at is not None)
         count = f"{self.law_rank} independent laws{' that may depend on time' * self.timed}"
         ranks = f"{self.law_rank} of the laws, {self.lie_rank} of the brackets"
-        ranks += f" to depth {len(self.history)}, {self.dimension} variables"
+        depth = f"to depth {len(self.history)}" if self.history else "pair by pair of indices"
+        ranks += f" {depth}, {self.dimension} variables"
         how = f"ranks modulo {self.prime}, seed {self.seed}: {ranks}; {self.seconds:.2g} s"
         if self.complete:
             return f"{where}: {count} and no more ({how})"
@@ -106,6 +108,8 @@ class Certificate:
         more = f"at least {count}, at most {self.at_most}"
         if self.saturated:
             more += "; the brackets have stopped growing, so there are most likely as many"
+        if self.method == "blocks":
+            more += "; the diagonal point may be too special here, and dense may certify it"
         return f"{where}: not certified, {more} ({how})"
 
     @property
@@ -137,7 +141,7 @@ class Certificate:
 
         if self.own and laws is None:
             raise ValueError(f"Pass the laws it was made with: {'; '.join(self.laws)}.")
-        network = {"activation": self.activation, "bias": self.bias, "at": self.at}
+        network = {n: getattr(self, n) for n in ("activation", "bias", "at", "method")}
         again = certify(
             self.rule, self.sizes, laws if self.own else None, seed=self.seed, **network
         )

@@ -8,16 +8,24 @@ import numpy as np
 
 from ..matrices.residues import P
 from ..nets import checked_sizes, replaced
-from ..rules import FA, GD, HeavyBall, KolenPollack
+from ..rules import DFA, FA, GD, HeavyBall, KolenPollack
+from .blocks import block_ranks
 from .brackets import Point, lie_rank
 from .certificate import Certificate
 from .discover import discover
 from .jacobian import check_null_spaces, jacobian_rank, with_chains
+from .law import Law
 from .problems import exactly, feedback
 from .prove import prove
 
+METHODS = ("auto", "dense", "blocks")
+DENSE = 12_000
+"""So many variables are taken at once; above, pair by pair of indices."""
 
-def certify(rule, sizes, laws=None, *, activation="linear", bias=False, at=None, seed=0):
+
+def certify(
+    rule, sizes, laws=None, *, activation="linear", bias=False, at=None, method="auto", seed=0
+):
     """Count the laws of `rule` at these sizes, and say whether `laws` are all of them.
 
     A law is conserved by the flows for all data, errors and activation patterns.  With r the
@@ -30,8 +38,13 @@ def certify(rule, sizes, laws=None, *, activation="linear", bias=False, at=None,
     laws: functions ``law(rule, w)``, proved first; None takes what `discover` finds.
     activation: linear, "piecewise", or the name of a piecewise linear or homogeneous one.
     at: a state to start from, exactly: the count is then for the flows from there.
+    method: dense, at a random point; or blocks, at a diagonal one and pair by pair of indices: for
+        hundreds of thousands of variables in linear networks under GD, FA, DFA and Kolen-Pollack
+        learning, but with bounds that may be too weak where hidden layers are wider than both
+        ends; auto takes dense up to 12,000 variables.
     Returns a `Certificate`.
-    Raises ValueError for a law that is not kept, and for velocities that are no polynomials.
+    Raises ValueError for a law that is not kept, for velocities that are no polynomials, and for
+    blocks where there are none.
 
     .. [1] S. Marcotte, R. Gribonval & G. Peyré, "Abide by the law and follow the flow:
        conservation laws for gradient flows", NeurIPS 2023, for gradient flows.
@@ -40,16 +53,39 @@ def certify(rule, sizes, laws=None, *, activation="linear", bias=False, at=None,
     sizes = checked_sizes(sizes)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed must be an integer of at least 0, but is {seed!r}.")
+    if method not in METHODS:
+        raise ValueError(f"Unknown method {method!r}; choose from {', '.join(METHODS)}.")
     network = {"activation": activation, "bias": bias}
     asked = exactly(rule, len(sizes) - 1)
-    rng = np.random.default_rng(seed)
-    point = Point(asked, sizes, rng, at=at, **network)
+    depth, rng = len(sizes) - 1, np.random.default_rng(seed)
+    entries = sum(n * m for n, m in asked.state(sizes, bias).values())
+    blocks = method == "blocks" or (method == "auto" and entries > DENSE)
+    if blocks:
+        _check_blocks(asked, network, at, entries)
+    else:
+        point = Point(asked, sizes, rng, at=at, **network)
     if laws is None:
-        known = _known(asked, len(sizes) - 1, activation, bias)
+        known = _known(asked, depth, activation, bias)
     else:
         known = tuple(laws)
         for law in known:
             _check(law, rule, sizes, network)
+    about: dict = {"sizes": sizes, "laws": tuple(map(_shown, known)), "own": laws is not None}
+    about |= {"activation": activation, "bias": bias, "prime": P, "seed": seed}
+    if blocks:
+        if not all(isinstance(law, Law) for law in known):
+            raise ValueError("Pairs of indices part only for laws that discover found.")
+        dimension, found, reached = block_ranks(asked, sizes, known, rng)
+        return Certificate(
+            rule=asked,
+            scope="linear",
+            dimension=dimension,
+            law_rank=found,
+            lie_rank=reached,
+            method="blocks",
+            seconds=time.process_time() - began,
+            **about,
+        )
     check_null_spaces(known, point)
     found = jacobian_rank(known, point, rng)
     reached, history = lie_rank(point, rng, target=point.dimension - found)
@@ -57,25 +93,30 @@ def certify(rule, sizes, laws=None, *, activation="linear", bias=False, at=None,
     local = with_chains(chains, known, point, rng) - found if chains else 0
     return Certificate(
         rule=replaced(asked, B=point.exact),
-        sizes=sizes,
-        activation=activation,
         scope=point.scope + " with biases" * bias,
-        bias=bias,
         at=at if at is None else point.at,
         dimension=point.dimension,
         timed=point.timed,
         signs=bool(asked.constants(point.w)) and not feedback(asked, sizes),
-        laws=tuple(map(_shown, known)),
-        own=laws is not None,
         law_rank=found,
         chains=chains,
         chain_rank=local,
         lie_rank=reached,
         history=tuple(history),
-        prime=P,
-        seed=seed,
         seconds=time.process_time() - began,
+        **about,
     )
+
+
+def _check_blocks(rule, network, at, entries):
+    """Raise ValueError unless sign changes of the indices are a symmetry of the problem."""
+    plain = type(rule) in (GD, FA, DFA, KolenPollack) and network["activation"] == "linear"
+    if not plain or network["bias"] or at is not None or rule.B or rule.decay != 0:
+        raise ValueError(
+            f"Pairs of indices part only in linear networks without biases and decay, under GD, FA,"
+            f" DFA and KolenPollack with generic feedback; with {entries} variables, the dense"
+            f" method is for up to about {DENSE}."
+        )
 
 
 def _chains(rule, sizes, point):

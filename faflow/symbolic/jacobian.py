@@ -117,13 +117,18 @@ def check_null_spaces(laws, point):
                     " feedback in integers or Fractions to have the rank you mean."
                 )
         else:
-            sides = [[made[n].shape for n in names] for names in unknown.products]
-            true = min(sum(min(min(s) for s in side) for side in sides), stacked.shape[1])
+            true = generic_rank(unknown, {n: M.shape for n, M in made.items()})
         if seen != true:
             raise ValueError(
                 f"{name} has rank {seen} modulo the prime, but {true} is its true one; choose"
                 " another seed."
             )
+
+
+def generic_rank(unknown, shapes):
+    """The rank of what an unknown is null to, for generic feedback of these shapes by name."""
+    narrowest = [min(min(shapes[n]) for n in names) for names in unknown.products]
+    return min(sum(narrowest), shapes[unknown.products[0][-1]][1])
 
 
 def _true_rank(unknown, point):
