@@ -8,6 +8,11 @@ from .nets import Task as Task
 from .nets import accuracy as accuracy
 from .nets import init as init
 from .nets import loss as loss
+from .networks import Attention as Attention
+from .networks import Convolution as Convolution
+from .networks import Gains as Gains
+from .networks import On as On
+from .networks import Residual as Residual
 from .rules import DFA as DFA
 from .rules import FA as FA
 from .rules import GD as GD

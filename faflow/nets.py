@@ -183,6 +183,11 @@ def regression(task):
     return task.Y @ np.linalg.pinv(task.X)
 
 
+def layer_names(depth):
+    """Names of the layers' spaces, input first."""
+    return ("in", *(f"h{k + 1}" for k in range(depth - 1)), "out")
+
+
 def shapes(sizes, bias=False):
     """Weight shapes of a network with these layer sizes, input first, or names of spaces."""
     more = lambda n: n if not bias else f"{n}+1" if isinstance(n, str) else n + 1

@@ -7,7 +7,7 @@ import numpy as np
 
 from .draws import generator
 from .matrices import columns
-from .nets import checked_sizes, forward, init, matrix, replaced, shapes
+from .nets import checked_sizes, forward, init, layer_names, loss, matrix, replaced, shapes
 
 
 class Piecewise(NamedTuple):
@@ -43,6 +43,16 @@ class Rule:
     B: tuple = field(default=(), repr=False)
     decay: Any = field(default=0, kw_only=True)
     rates: Any = field(default=1, kw_only=True)
+
+    single = False
+    """Whether proofs look at one sample at a time, as they do with gates."""
+
+    network_name = "network"
+    """What the rule acts on, in the scope of a proof."""
+
+    @property
+    def name(self):
+        return type(self).__name__
 
     first = 2
     """Number of the first feedback matrix in the papers' notation: B₂ stands for W₂ᵀ."""
@@ -127,6 +137,30 @@ class Rule:
     def constants(self, w):
         """{name: matrix} of what stands still while the flow is in one piece: the feedback."""
         return {f"B{k + self.first}": B for k, B in enumerate(self.B)}
+
+    def spaces(self, depth):
+        """Names of the layers, input first; layers of one name have one size."""
+        return layer_names(depth)
+
+    def inputs(self, depth):
+        """How many columns of input a sample has; more than one come as a tuple."""
+        return 1
+
+    def gates(self, depth):
+        """At how many places each hidden layer has activations of its own; 0 where it is linear."""
+        return (1,) * (depth - 1)
+
+    def fixed(self, layers):
+        """{name: (rows, cols)} of B, for layer sizes or names of spaces."""
+        return {f"B{k + self.first}": shape for k, shape in enumerate(self.shapes(layers))}
+
+    def output(self, task, w):
+        """The network's output, (d_out, samples)."""
+        return forward(task, self.weights(w))[2]
+
+    def loss(self, task, w):
+        """The loss of the network at the state `w`, summed over the samples."""
+        return loss(task, self.weights(w))
 
     @classmethod
     def shapes(cls, sizes):

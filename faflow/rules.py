@@ -257,6 +257,18 @@ class HeavyBall(Rule):
     def first(self):
         return self.of.first
 
+    @property
+    def single(self):
+        return self.of.single
+
+    @property
+    def network_name(self):
+        return self.of.network_name
+
+    @property
+    def name(self):
+        return f"HeavyBall of {self.of.name}"
+
     def carry(self, w, k, above, output):
         return self.force.carry(w, k, above, output)
 
@@ -277,6 +289,24 @@ class HeavyBall(Rule):
 
     def shapes(self, sizes):
         return self.of.shapes(sizes)
+
+    def spaces(self, depth):
+        return self.of.spaces(depth)
+
+    def inputs(self, depth):
+        return self.of.inputs(depth)
+
+    def gates(self, depth):
+        return self.of.gates(depth)
+
+    def output(self, task, w):
+        return self.of.output(task, w[: len(w) // 2])
+
+    def loss(self, task, w):
+        return self.of.loss(task, w[: len(w) // 2])
+
+    def fixed(self, layers):
+        return self.of.fixed(layers)
 
     def at(self, t):
         return replaced(self, of=self.of.at(t))

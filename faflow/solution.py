@@ -77,7 +77,7 @@ class Solution:
 
     def loss(self, k=-1, task=None):
         """The loss at time number `k`, on the solution's own task or another, summed."""
-        return nets.loss(task or self.task, self.rule.weights(self.at(k)))
+        return self.rule.loss(task or self.task, self.at(k))
 
     def accuracy(self, k=-1, task=None):
         """Share of samples classified right at time number `k`, on its own task or another."""
@@ -99,7 +99,7 @@ class Solution:
         loss = f"{self.task.loss.name} loss" + " with biases" * self.task.bias
         kept = f", observed {', '.join(self.observed)}" if self.observed else ""
         return (
-            f"{type(self.rule).__name__} on {sizes} ({_phi_name(self.task.phi)}, {loss}),"
+            f"{self.rule.name} on {sizes} ({_phi_name(self.task.phi)}, {loss}),"
             f" {span}{kept}: {', '.join(filter(None, how))}"
         )
 

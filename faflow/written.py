@@ -1,9 +1,11 @@
 """A rule written down as plain values, without its feedback, and read again."""
 
+from dataclasses import asdict
 from fractions import Fraction
 
 import numpy as np
 
+from .networks import NETWORKS, On
 from .rules import RULES, HeavyBall, Piecewise, Rule
 
 
@@ -24,7 +26,7 @@ def read(about, B, where, rules=()):
 
     where: what to call the file in an error.  Raises ValueError for a class that is not known.
     """
-    known = RULES | {rule.__name__: rule for rule in (HeavyBall, *rules)}
+    known = RULES | {rule.__name__: rule for rule in (HeavyBall, On, *rules)}
     name = about["rule"]
     if name not in known:
         raise ValueError(
@@ -48,6 +50,8 @@ def _plain(value):
         return value.item()
     if isinstance(value, Fraction):
         return {"fraction": str(value)}
+    if type(value) in NETWORKS.values():
+        return {"network": type(value).__name__, **asdict(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{value!r} is not a plain value")
@@ -55,6 +59,9 @@ def _plain(value):
 
 def _restored(value):
     """Tuples and piecewise decays, which JSON writes as lists: a piecewise one holds two lists."""
+    if isinstance(value, dict) and "network" in value:
+        options = {k: v for k, v in value.items() if k != "network"}
+        return NETWORKS[value["network"]](**options)
     if isinstance(value, dict):
         return Fraction(value["fraction"])
     if not isinstance(value, list):

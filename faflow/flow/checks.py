@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..nets import Activation, Task, matrix, sizes_of
+from ..networks import On
 from ..rules import RULES, Rule
 
 
@@ -27,6 +28,8 @@ def ready(rule, task, w0):
     for name, M in {"X": task.X, "Y": task.Y, "w0": w0, "B": rule.B}.items():
         if any(not isinstance(one, np.ndarray) or one.dtype != float for one in _all(M)):
             raise TypeError(f"A run needs floats, but {name} holds words or exact entries.")
+    if isinstance(rule, On):
+        return _on_network(rule, task, w0)
     depth = len(rule.weights(w0))
     names = tuple(rule.state(range(depth + 1)))
     if len(w0) != len(names):
@@ -55,6 +58,36 @@ def ready(rule, task, w0):
             f"The task has {len(task.phi)} activations, but there are {depth - 1} hidden layers."
         )
     return rule.settle(task, w0)
+
+
+def _on_network(rule, task, w0):
+    """The state of a rule on a network that is no chain, its shapes checked against one another."""
+    if not task.smooth:
+        raise ValueError(
+            f"A run on {rule.network.title} needs a smooth activation, such as relu_power(2),"
+            f" but {task.activations[0].name} has kinks."
+        )
+    depth = rule.network.depth(len(w0))
+    layers = rule.spaces(depth)
+    state = rule.state(layers)
+    if len(w0) != len(state):
+        raise ValueError(
+            f"A state of {rule.name} is ({', '.join(state)}), but w0 has {len(w0)} matrices."
+        )
+    known = {"1": 1, layers[-1]: len(task.Y)}
+    places = rule.network.tokens if hasattr(rule.network, "tokens") else rule.inputs(depth)
+    if len(task.X) % places:
+        raise ValueError(
+            f"{rule.name} takes {places} parts of equal size to a sample, but X has {len(task.X)}"
+            " rows."
+        )
+    known.setdefault("in", len(task.X) // places)
+    for (name, spaces), W in zip(state.items(), w0, strict=True):
+        wanted = tuple(known.setdefault(s, n) for s, n in zip(spaces, W.shape, strict=True))
+        if wanted != W.shape:
+            raise ValueError(f"{rule.name}'s w0 {name} must be {wanted}, but is {W.shape}.")
+    _feedback(rule.name, rule.B, rule.shapes([known[s] for s in layers]))
+    return w0
 
 
 def _numbers(value):

@@ -59,6 +59,22 @@ def split_biases(M):
     return M[..., :-1], M[..., -1:]
 
 
+def scaled(M, g):
+    """`M` times a matrix of one entry; of words and residues one column `M`."""
+    made = M.coefficients[0] if isinstance(M, Series) else M
+    return M @ g if isinstance(made, Words | Jet) else g * M
+
+
+def inner(a, b):
+    """The sum of all products of entries, as a matrix of one entry; of words of one column."""
+    made = a.coefficients[0] if isinstance(a, Series) else a
+    if isinstance(made, Words | Jet):
+        return a.T @ b
+    product = a * b
+    whole = lambda x: x.sum(keepdims=True)
+    return product.map(whole) if isinstance(product, Series) else whole(product)
+
+
 def left_null(*blocks):
     """Matrices M₁, M₂, … whose rows are a basis of all rows of ΣMᵢCᵢ = 0, for the blocks Cᵢ.
 

@@ -6,8 +6,17 @@ import numpy as np
 
 from ..matrices import Jet, Span, residue
 from ..matrices.residues import draw
-from ..nets import Task, any_loss, gated, linear, replaced
-from .problems import exactly, exactly_shaped, feedback, phi_and_scope, with_numbers
+from ..nets import any_loss, gated, linear, replaced
+from .problems import (
+    exactly,
+    exactly_shaped,
+    feedback,
+    gates,
+    one_or_more,
+    phi_and_scope,
+    problem_task,
+    with_numbers,
+)
 
 MEMORY = 2e8
 """Bytes that one matrix of a batch of brackets may take."""
@@ -40,7 +49,7 @@ class Point:
             at = exactly_shaped(at, shapes, "The start")
         self.at = at
         self.w = _drawn(rng, shapes) if at is None else _residues(at)
-        still = replaced(self._task(1, rng), Y=Jet({0: np.zeros((1, sizes[-1], 1))}))
+        still = self._task(1, rng, lambda n: Jet({0: np.zeros((1, n, 1))}))  # no data
         try:
             moving = self.rule(still, self.w)
             self.timed = any(V.parts[0].any() for V in moving)
@@ -50,14 +59,14 @@ class Point:
         self.state = (*self.w, Jet({0: np.ones((1, 1, 1))})) if self.timed else self.w
         self.dimension = sum(int(np.prod(W.shape)) for W in self.state)
 
-    def _task(self, batch, rng):
-        column = lambda n: Jet({0: draw(rng, batch, n, 1)})
-        phi = linear
+    def _task(self, batch, rng, column=None):
+        column = column or (lambda n: Jet({0: draw(rng, batch, n, 1)}))
+        sizes, depth, phi = self.sizes, len(self.sizes) - 1, linear
         if self.gates is not None:
-            phi = tuple(gated(column(n), self.gates) for n in self.sizes[1:-1])
-        inputs, error = column(self.sizes[0]), column(self.sizes[-1])
-        empty = Task([[0.0]], [[0.0]])
-        return replaced(empty, X=inputs, Y=error, phi=phi, loss=any_loss, bias=self.bias)
+            make = lambda name, k: gated(column(sizes[k + 1]), self.gates)
+            phi = gates(self.rule, depth, make, "G")
+        X = one_or_more("X", self.rule.inputs(depth), lambda name: column(sizes[0]))
+        return problem_task(X, column(sizes[-1]), phi, any_loss, self.bias)
 
     def field(self, batch, rng):
         """A batch of velocities, as functions of the state: one sample, error and pattern each."""

@@ -88,8 +88,11 @@ class Certificate:
 
     def __str__(self):
         name, sizes = self.rule_name, "-".join(map(str, self.sizes))
-        data = "all data" + " and activation patterns" * ("piecewise" in self.scope)
-        where = ", ".join(filter(None, (f"{name} on {sizes}, {self.scope}", data, self.feedback)))
+        attends = self.rule.network_name == "attention"
+        patterns = " and activation patterns" * ("piecewise" in self.scope)
+        data = "all data" + (" and attention patterns" if attends else patterns)
+        scope = "" if attends else self.scope
+        where = ", ".join(filter(None, (f"{name} on {sizes}", scope, data, self.feedback)))
         where += ", from the start given" * (self.at is not None)
         count = f"{self.law_rank} independent laws{' that may depend on time' * self.timed}"
         ranks = f"{self.law_rank} of the laws, {self.lie_rank} of the brackets"
@@ -120,10 +123,9 @@ class Certificate:
         shown = [
             f"{n} {v}"
             for n, v in own.items()
-            if n not in ("of", "beta") and v != _default(fields[n])
+            if n not in ("of", "beta", "network") and v != _default(fields[n])
         ]
-        of = f" of {type(own['of']).__name__}" if "of" in own else ""
-        return type(self.rule).__name__ + of + (f" with {', '.join(shown)}" if shown else "")
+        return self.rule.name + (f" with {', '.join(shown)}" if shown else "")
 
     def save(self, path):
         """Write the certificate as JSON, with all that `check` needs but laws of one's own."""

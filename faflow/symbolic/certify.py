@@ -8,6 +8,7 @@ import numpy as np
 
 from ..matrices.residues import P
 from ..nets import checked_sizes, replaced
+from ..networks import On
 from ..rules import DFA, FA, GD, HeavyBall, KolenPollack
 from .blocks import block_ranks
 from .brackets import Point, lie_rank
@@ -15,7 +16,7 @@ from .certificate import Certificate
 from .discover import discover
 from .jacobian import check_null_spaces, jacobian_rank, with_chains
 from .law import Law
-from .problems import exactly, feedback
+from .problems import exactly, feedback, fitting
 from .prove import prove
 
 METHODS = ("auto", "dense", "blocks")
@@ -57,6 +58,7 @@ def certify(
         raise ValueError(f"Unknown method {method!r}; choose from {', '.join(METHODS)}.")
     network = {"activation": activation, "bias": bias}
     asked = exactly(rule, len(sizes) - 1)
+    fitting(asked, sizes)
     depth, rng = len(sizes) - 1, np.random.default_rng(seed)
     entries = sum(n * m for n, m in asked.state(sizes, bias).values())
     blocks = method == "blocks" or (method == "auto" and entries > DENSE)
@@ -97,7 +99,7 @@ def certify(
         at=at if at is None else point.at,
         dimension=point.dimension,
         timed=point.timed,
-        signs=bool(asked.constants(point.w)) and not feedback(asked, sizes),
+        signs=bool(point.rule.constants(point.w)) and not feedback(asked, sizes),
         law_rank=found,
         chains=chains,
         chain_rank=local,
@@ -154,7 +156,7 @@ def _shown(law):
 
 def _known(rule, depth, activation, bias):
     """What `discover` finds for the rule whatever its feedback; remembered."""
-    if isinstance(rule, HeavyBall):
+    if isinstance(rule, HeavyBall | On):
         return tuple(discover(rule, depth=depth, activation=activation, bias=bias))
     names = [name for name in rule.__dataclass_fields__ if name != "B"]
     options = tuple((name, getattr(rule, name)) for name in names)

@@ -11,7 +11,7 @@ from .. import laws
 from ..matrices import Alphabet, Series
 from ..nets import checked_sizes
 from .law import Law, Laws, bias_name, letters
-from .problems import every_size, phi_and_scope, spaces
+from .problems import every_size, phi_and_scope
 from .prove import Question, prove
 from .rationals import Span, combined, eigenvalues, null_space
 from .unknowns import unknowns
@@ -73,7 +73,7 @@ def discover(
     _check_whole("length", length)
     _check_whole("depth", depth)
     search = Search(rule, depth, activation, bias)
-    layers = [*(u.space for u in search.unknowns), *spaces(depth)[::-1], *(["1"] if bias else [])]
+    layers = search.layers
     if ends is not None and (len(ends) != 2 or not set(ends) <= set(layers)):
         raise ValueError(f"ends must be two spaces among {', '.join(layers)}, not {ends!r}.")
     pairs = list(combinations_with_replacement(layers, 2)) if ends is None else [tuple(ends)]
@@ -81,15 +81,18 @@ def discover(
     found = []
     for longest in range(1, length + 1):  # short laws first: their products are known then
         for kind in FORMS if form is None else (form,):
-            for pair in pairs:
-                if kind == "matrix" or pair[0] == pair[1]:
-                    found += search.laws(pair, kind, longest, found)
+            square = [pair for pair in pairs if pair[0] == pair[1]]
+            if kind == "trace":  # numbers, whatever space they are taken in
+                found += search.laws(square, kind, longest, found)
+                continue
+            for pair in pairs if kind == "matrix" else square:
+                found += search.laws([pair], kind, longest, found)
     for one in found[::-1]:  # a short law may follow from longer ones, found after it
         if search.follows(one, [other for other in found if other is not one]):
             found.remove(one)
-    order = lambda law: min(_numbers(key, law.words.form) for key in law.words.terms)
-    network = Question(None, None, rule, activation, bias, "any", {}).network
-    scope = f"words of at most {length} letters, every size of a {depth}-layer {network}"
+    order = lambda law: min(search.numbers(key, law.words.form) for key in law.words.terms)
+    network = Question(None, None, rule, activation, bias, "any", {}).network(f"{depth}-layer ")
+    scope = f"words of at most {length} letters, every size of {network}"
     return Laws(tuple(sorted((law for law, _ in found), key=order)), scope, search.rule)
 
 
@@ -130,7 +133,8 @@ class Search:
         )
         if bias:
             w = tuple(
-                _split(name, W) for name, W in zip(self.rule.state(spaces(depth)), w, strict=True)
+                _split(name, W)
+                for name, W in zip(self.rule.state(self.rule.spaces(depth)), w, strict=True)
             )
         self.w = w
         extra = {n: more[n] for u in self.unknowns for n in u.names}
@@ -138,14 +142,27 @@ class Search:
         v = self.rule(task, w)
         moved = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
         self.series = letters(self.rule, moved, depth, bias) | extra
+        self.position = {n: k for k, n in enumerate(self.rule.state(self.rule.spaces(depth)))}
         shown = Alphabet()
         self.shown = {n: shown.letter(n, M.rows, M.cols) for n, M in self.now.items()}
+        names = self.rule.spaces(depth)
+        numbers = ["1"] if any("1" in (M.rows, M.cols) for M in self.now.values()) else []
+        self.layers = [*(u.space for u in self.unknowns), *dict.fromkeys(names[::-1]), *numbers]
         self.free = set(extra)
         self.fixed = {*self.rule.constants(w), *extra}
         self.steps = {}  # by the space on the left: (name, flipped, space on the right)
         for name, M in self.now.items():
             self.steps.setdefault(M.rows, []).append((name, False, M.cols))
             self.steps.setdefault(M.cols, []).append((name, True, M.rows))
+
+    def numbers(self, key, form):
+        """The layers that a word's letters belong to, lowest first."""
+        found = (re.search(r"\d+", m.name) for m, _ in _items(key, form))
+        own = [self.position.get(m.name) for m, _ in _items(key, form)]
+        pairs = zip(found, own, strict=True)
+        last = len(self.position)
+        of = lambda place: last if place is None else place
+        return sorted(int(number[0]) if number else of(place) for number, place in pairs)
 
     def paths(self, pair, longest, form):
         """Products of letters from pair[0] to pair[1]; in matrix laws unknowns at the ends, too."""
@@ -163,10 +180,11 @@ class Search:
                 if count + more <= longest and (more or not path or there == pair[1]):
                     waiting.append(((*path, (name, flipped)), there, count + more))
 
-    def laws(self, pair, form, longest, found):
+    def laws(self, pairs, form, longest, found):
         """New laws, (Law, its words here), that do not follow from those `found`."""
         candidates = {}
-        for path in sorted(self.paths(pair, longest, form), key=lambda p: (len(p), str(p))):
+        paths = (path for pair in pairs for path in self.paths(pair, longest, form))
+        for path in sorted(paths, key=lambda p: (len(p), str(p))):
             value = self._product(path, self.now, form)
             if len(value.terms) == 1:
                 candidates.setdefault(next(iter(value.terms)), path)
@@ -184,30 +202,31 @@ class Search:
             shifted = [combined(own, {j: 1}, -exponent) for j, own in enumerate(drift)]
             kept = null_space([t | s for t, s in zip(told, shifted, strict=True)])
             if kept:
-                new += self._new(pair, form, longest, [*found, *new], candidates, kept, -exponent)
+                new += self._new(pairs, form, longest, [*found, *new], candidates, kept, -exponent)
         return new
 
-    def _new(self, pair, form, longest, found, candidates, kept, growth):
+    def _new(self, pairs, form, longest, found, candidates, kept, growth):
         """Of the combinations kept, those that the laws found do not span; known laws first."""
         keys = list(candidates)
         space, follows = Span(), Span()
         vectors = [{k: c for k, c in zip(keys, v, strict=True) if c} for v in kept]
         for vector in vectors:
             space.add(vector)
-        for words in self._consequences(pair, form, longest, found, growth):
-            follows.add(words.terms)
+        for pair in pairs:
+            for words in self._consequences(pair, form, longest, found, growth):
+                follows.add(words.terms)
         new, shown = [], {key: self._product(p, self.shown, form) for key, p in candidates.items()}
-        for vector, name in [*self._known(form, pair), *((v, "") for v in vectors)]:
+        for vector, name in [*self._known(form, pairs[0]), *((v, "") for v in vectors)]:
             if space.rest(vector) or not follows.add(vector):
                 continue
             if not name:  # coprime integers, positive for what stands lowest in the network
-                lowest = min(vector, key=lambda k: (_numbers(k, form), "W" not in str(k)))
+                lowest = min(vector, key=lambda k: (self.numbers(k, form), "W" not in str(k)))
                 whole = lcm(*(c.denominator for c in vector.values()))
                 common = gcd(*(int(c * whole) for c in vector.values()))
                 sign = 1 if vector[lowest] > 0 else -1
                 vector = {key: c * Fraction(sign * whole, common) for key, c in vector.items()}
             here = self._product(candidates[keys[0]], self.now, form)._with(vector)
-            if form == "matrix" and pair[0] == pair[1]:
+            if form == "matrix" and here.rows == here.cols:
                 follows.add(here.T.terms)
             words = sum(shown[key] * c for key, c in vector.items())
             used = {letter.name for key in words.terms for letter, _ in _items(key, form)}
@@ -220,9 +239,12 @@ class Search:
         """Whether a law follows from others, by products not longer than the longest of all."""
         law, words = one
         span, longest = Span(), max(_length(w) for _, w in [one, *found])
-        pair = words.rows, words.cols
-        for made in self._consequences(pair, words.form, longest, found, law.growth):
-            span.add(made.terms)
+        pairs = [(words.rows, words.cols)]
+        if words.form == "trace":
+            pairs = [(space, space) for space in self.layers]
+        for pair in pairs:
+            for made in self._consequences(pair, words.form, longest, found, law.growth):
+                span.add(made.terms)
         return not span.rest(words.terms)
 
     def _proof(self, law):
@@ -311,12 +333,6 @@ class Search:
 
 def _items(key, form):
     return key[0] + key[1] if form == "diagonal" else key
-
-
-def _numbers(key, form):
-    """The layers that a word's letters belong to, lowest first."""
-    found = (re.search(r"\d+", letter.name) for letter, _ in _items(key, form))
-    return sorted(int(number[0]) for number in found if number)
 
 
 def _substituted(words, instead):

@@ -6,7 +6,6 @@ from functools import reduce
 from operator import matmul
 
 from ..matrices import Words, split_biases
-from .problems import spaces
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +125,7 @@ def letters(rule, w, depth, bias):
     Of states with biases the weights are named as without, their last columns b1, b2, ….
     """
     made = {}
-    for (name, (_, cols)), M in zip(rule.state(spaces(depth), bias).items(), w, strict=True):
+    for (name, (_, cols)), M in zip(rule.state(rule.spaces(depth), bias).items(), w, strict=True):
         if cols.endswith("+1"):
             made[name], made[bias_name(name)] = split_biases(M)
         else:

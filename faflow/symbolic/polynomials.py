@@ -85,7 +85,7 @@ class Problem:
         self.velocities, self.scale = Velocities(own), scale
         self.step = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
         question = Question(None, None, rule, activation, bias, "any", {})
-        self.scope = f"sizes {'-'.join(map(str, sizes))} of a {question.network}"
+        self.scope = f"sizes {'-'.join(map(str, sizes))} of {question.network()}"
         self.scope += f", any data{question.patterns}, any loss{', this feedback' * bool(given)}"
 
     def _terms(self, polynomial):

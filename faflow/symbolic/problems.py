@@ -3,15 +3,11 @@
 import numpy as np
 
 from ..matrices import Alphabet, entries, exact
-from ..nets import Task, activation, any_loss, gated, replaced, squared
+from ..nets import Task, activation, any_loss, gated, linear, replaced, squared
+from ..networks import On
 from ..rules import FAStar, HeavyBall, Piecewise, Rule
 
 PIECEWISE = "piecewise"
-
-
-def spaces(depth):
-    """Names of the layers' spaces, input first."""
-    return ("in", *(f"h{k + 1}" for k in range(depth - 1)), "out")
 
 
 def exactly(rule, depth):
@@ -32,6 +28,18 @@ def _exact(value):
     return exact(value)
 
 
+def fitting(rule, sizes):
+    """Raise ValueError unless layers of one name have one size."""
+    known = {}
+    for k, name in enumerate(rule.spaces(len(sizes) - 1)):
+        first = known.setdefault(name, k)
+        if sizes[k] != sizes[first]:
+            raise ValueError(
+                f"{rule.name}: layers {first} and {k} have one size, not {sizes[first]} and"
+                f" {sizes[k]}."
+            )
+
+
 def with_numbers(rule, convert):
     """The rule with its decay, rates and friction converted, each number by itself."""
     each = lambda v: (
@@ -39,6 +47,8 @@ def with_numbers(rule, convert):
         if isinstance(v, tuple) and not isinstance(v, Piecewise)
         else convert(v)
     )
+    if isinstance(rule, On):
+        return replaced(rule, of=with_numbers(rule.of, convert))
     if isinstance(rule, HeavyBall):
         return replaced(rule, of=with_numbers(rule.of, convert), friction=convert(rule.friction))
     return replaced(rule, decay=each(rule.decay), rates=each(rule.rates))
@@ -72,19 +82,19 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
             f"Words know only homogeneous activations, but {activity.name} is not; give sizes, for"
             " instance prove(law, rule, sizes=(2, 3, 2))."
         )
-    samples = "samples" if activity else "1"
+    samples = "samples" if activity and not rule.single else "1"
     alphabet = Alphabet(samples)
-    layers = spaces(depth)
+    layers = rule.spaces(depth)
     made = lambda kinds: tuple(alphabet.letter(name, *s) for name, s in kinds.items())
     w = made(rule.state(layers, bias))
     rule = replaced(rule, B=made(feedback(rule, layers)))
     rule.constants(w)  # signs of weights are letters, too
     if activity is None:
-        activity = tuple(
-            gated(alphabet.letter(f"D{k + 1}", s, s, diagonal=True), degree)
-            for k, s in enumerate(layers[1:-1])
+        diagonal = lambda name, k: alphabet.letter(
+            name, layers[k + 1], layers[k + 1], diagonal=True
         )
-    X = alphabet.letter("X", "in", samples)
+        activity = gates(rule, depth, lambda name, k: gated(diagonal(name, k), degree), "D")
+    X = one_or_more("X", rule.inputs(depth), lambda name: alphabet.letter(name, "in", samples))
     own = dict(letters or {})
     taken = {"E", "X", "Y", *alphabet.letters}
     for name, kind in own.items():
@@ -95,10 +105,13 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
     more = {name: alphabet.letter(name, *kind) for name, kind in own.items()}
     moving = {str(W) for W in w} | {"E"}
     if loss == "any":
-        task = Task(X, alphabet.letter("E", "out", samples), activity, any_loss, bias)
+        E = alphabet.letter("E", layers[-1], samples)
+        task = problem_task(X, E, activity, any_loss, bias)
     else:
-        Y = alphabet.letter("Y", "out", "in")
-        task = Task(X, Y @ X, activity, squared, bias)
+        if isinstance(X, tuple):
+            raise ValueError("A linear teacher is for networks of one column of input a sample.")
+        Y = alphabet.letter("Y", layers[-1], "in")
+        task = problem_task(X, Y @ X, activity, squared, bias)
         more |= {"target": Y, "covariance": X @ X.T}
     for relation in relations:
         _relate(alphabet, relation, moving)
@@ -145,13 +158,16 @@ def given_sizes(
     the data to take, exactly, and the activation to take as it is.
     """
     rule = exactly(rule, len(sizes) - 1)
+    fitting(rule, sizes)
     activity, degree, _ = phi_and_scope(phi)
     state, fixed = rule.state(sizes, bias), feedback(rule, sizes)
     kinds = state | ({} if given else fixed)
+    depth = len(sizes) - 1
     if activity is None and task is None:
-        kinds |= {f"G{k + 1}": (n, samples) for k, n in enumerate(sizes[1:-1])}
+        gates(rule, depth, lambda name, k: kinds.setdefault(name, (sizes[k + 1], samples)), "G")
     if task is None:
-        kinds |= {"X": (sizes[0], samples)}
+        column = lambda name: kinds.setdefault(name, (sizes[0], samples))
+        one_or_more("X", rule.inputs(depth), column)
         kinds |= {"E": (sizes[-1], samples)} if loss == "any" else {"Y": (sizes[-1], sizes[0])}
     names = [f"{m}_{i + 1}_{j + 1}" for m, s in kinds.items() for i, j in np.ndindex(*s)]
     variables = make(names)
@@ -168,12 +184,14 @@ def given_sizes(
         X, Y = map(constant, exactly_shaped((task.X, task.Y), shaped, "The data"))
         return rule, replaced(task, X=X, Y=Y), w, {}
     if activity is None:
-        activity = tuple(gated(made[f"G{k + 1}"], degree) for k in range(len(sizes) - 2))
-    X, more = made["X"], {}
+        activity = gates(rule, depth, lambda name, k: gated(made[name], degree), "G")
+    X, more = one_or_more("X", rule.inputs(depth), made.get), {}
     if loss == "any":
-        task = Task(X, made["E"], activity, any_loss, bias)
+        task = problem_task(X, made["E"], activity, any_loss, bias)
+    elif isinstance(X, tuple):
+        raise ValueError("A linear teacher is for networks of one column of input a sample.")
     else:
-        task = Task(X, made["Y"] @ X, activity, squared, bias)
+        task = problem_task(X, made["Y"] @ X, activity, squared, bias)
         more = {"target": made["Y"], "covariance": X @ X.T}
     return rule, task, w, more
 
@@ -196,6 +214,27 @@ def exactly_shaped(matrices, shapes, what):
     return tuple(made)
 
 
+def gates(rule, depth, make, letter):
+    """The activation of each hidden layer, made by ``make(name, k)`` at every place it has."""
+    made = []
+    for k, count in enumerate(rule.gates(depth)):
+        name = f"{letter}{k + 1}"
+        one = one_or_more(name, count, lambda name, k=k: make(name, k)) if count else linear
+        made.append(list(one) if count > 1 else one)
+    return tuple(made)
+
+
+def one_or_more(name, count, make):
+    """``make(name)``, or a tuple of them with numbered names."""
+    return make(name) if count == 1 else tuple(make(f"{name}_{q + 1}") for q in range(count))
+
+
+def problem_task(X, Y, phi, loss, bias):
+    """A task of letters, entries or residues, unchecked."""
+    phi = phi if isinstance(phi, tuple) else activation(phi)
+    return replaced(Task([[0.0]], [[0.0]]), X=X, Y=Y, phi=phi, loss=loss, bias=bias)
+
+
 def feedback(rule, layers):
     """{name: (rows, cols)} of the fixed feedback matrices, for sizes or names of spaces."""
-    return {f"B{k + rule.first}": shape for k, shape in enumerate(rule.shapes(layers))}
+    return rule.fixed(layers)

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..matrices import Series, Words, entries
 from ..nets import Task, checked_sizes
-from ..rules import RULES
+from ..networks import On
+from ..rules import RULES, HeavyBall
 from .problems import every_size, given_sizes, phi_and_scope, with_numbers
 from .verdict import Verdict
 
@@ -112,17 +113,21 @@ class Question:
     feedback: str = "symbolic"
     task: Any = None
 
-    @property
-    def network(self):
-        _, _, kind = phi_and_scope(self.activation)
-        return f"{kind} network{' with biases' * self.bias}"
+    def network(self, layers=""):
+        """What the answer is about, such as "a 2-layer linear network with biases"."""
+        name = getattr(self.rule, "network_name", "network")
+        if name == "attention":
+            return name
+        kind = f"{layers}{phi_and_scope(self.activation)[2]} {name}{' with biases' * self.bias}"
+        return f"a {kind}" if name == "network" else kind
 
     @property
     def patterns(self):
-        """What gates add to the data: which units are active is left open."""
-        return " and activation patterns" * (
-            phi_and_scope(self.activation)[2] == "piecewise linear"
-        )
+        """What is left open besides the data: which units are active, what attends to what."""
+        if getattr(self.rule, "network_name", "") == "attention":
+            return " and attention patterns"
+        piecewise = phi_and_scope(self.activation)[2] == "piecewise linear"
+        return " and activation patterns" * piecewise
 
     @property
     def losses(self):
@@ -176,7 +181,8 @@ def _by_words(question, depth, letters, relations):
     except (TypeError, AttributeError) as problem:
         raise ValueError(f"Words cannot evaluate this law: {problem}") from problem
     data = "data" if question.activation == "linear" else _data(rule, 1, question)
-    scope = f"every size of a {depth}-layer {question.network}, any {data}{question.patterns}"
+    network = question.network(f"{depth}-layer ")
+    scope = f"every size of {network}, any {data}{question.patterns}"
     signs = any("sign(" in relation for relation in relations)
     scope += f", {question.losses}{LOCAL if signs else _while_signs_last(value)}"
     if relations:
@@ -217,7 +223,7 @@ def _by_entries(question, sizes, samples, algebra):
     if name == "sympy":
         rate = _array(np.frompyfunc(_settled, 1, 1)(rate))
     zero = all(entry == 0 for entry in rate.ravel())
-    scope = f"sizes {'-'.join(map(str, sizes))} of a {question.network}"
+    scope = f"sizes {'-'.join(map(str, sizes))} of {question.network()}"
     if question.task is not None:
         scope += f", these {samples} samples, {question.task.loss.name} loss"
     else:
@@ -301,7 +307,9 @@ def _data(rule, samples, question):
 
     With another rule, or a law that may see all the data, no more is decided than was tried.
     """
-    if type(rule) in RULES.values() and question.loss == "any":
+    inner = rule.of if isinstance(rule, HeavyBall) else rule
+    ours = isinstance(inner, On) or type(inner) in RULES.values()
+    if ours and question.loss == "any":
         return "data"
     return f"{samples} sample{'s' * (samples > 1)}"
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import reduce
+from itertools import takewhile
 from operator import matmul
 
 from ..matrices import left_null
@@ -73,9 +74,9 @@ def unknowns(rule, task, w):
             names[word[0]] = name
     made, below = [], None
     for W, V in zip(w, rule(task, w), strict=True):
-        C = _prefix(V)
+        C = _prefix(V, names)
         here = None
-        if C and all(item in names for item in C):
+        if C:
             here = W.rows, tuple(names[item] for item in C), spell(C)
             k = W.rows.removeprefix("h")
             made.append(Unknown((f"N{k}",), (here[0],), f"null{k}", (here[1],), (here[2],), True))
@@ -87,11 +88,12 @@ def unknowns(rule, task, w):
     return tuple(made)
 
 
-def _prefix(velocity):
-    """What stands before the error in every term that has it; None if that differs."""
-    found = {
-        tuple(word[: [m.name for m, _ in word].index("E")])
+def _prefix(velocity, names):
+    """The constants with which every term begins that has the error, as far as they agree."""
+    before = [
+        word[: [m.name for m, _ in word].index("E")]
         for word in velocity.terms
         if any(m.name == "E" for m, _ in word)
-    }
-    return found.pop() if len(found) == 1 else None
+    ]
+    agreed = takewhile(lambda items: len(set(items)) == 1, zip(*before, strict=False))
+    return tuple(takewhile(lambda item: item in names, (items[0] for items in agreed)))
