@@ -269,6 +269,19 @@ def test_a_start_at_a_saddle_is_not_a_generic_one():
     assert ff.certify(ff.FA, (2, 3, 2), at=zero).complete  # the feedback moves W₁ even there
 
 
+def test_signs_are_those_of_the_start_itself():
+    """Two columns of the upper weights with the same signs: one more null vector, two more laws."""
+    w0 = (np.ones((2, 2)), np.array([[1, 2], [3, 4]]))
+    mixed = (np.ones((2, 2)), np.array([[1, 2], [3, -4]]))
+    same, other = (ff.certify(ff.SignFA, (2, 2, 2), at=w) for w in (w0, mixed))
+    assert other.complete
+    assert (other.law_rank, other.lie_rank) == (3, 5)
+    assert same.lie_rank < other.lie_rank
+    for wrong in (0.5, 0.0):
+        with pytest.raises(ValueError, match="the start must be in integers other than 0"):
+            ff.certify(ff.SignFA, (2, 2, 2), at=(wrong * w0[0], w0[1]))
+
+
 def test_laws_of_one_s_own_are_proved_before_they_count():
     certificate = ff.certify(ff.FA, (2, 3, 2), [laws.feedback_balance])
     assert (certificate.law_rank, certificate.at_most, certificate.count) == (6, 7, None)

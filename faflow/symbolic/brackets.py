@@ -5,8 +5,9 @@ from fractions import Fraction
 import numpy as np
 
 from ..matrices import Jet, Span, residue
-from ..matrices.residues import draw
+from ..matrices.residues import P, draw
 from ..nets import any_loss, gated, linear, replaced
+from ..rules import SignFA
 from .problems import (
     exactly,
     exactly_shaped,
@@ -47,6 +48,8 @@ class Point:
         shapes = rule.state(sizes, bias)
         if at is not None:
             at = exactly_shaped(at, shapes, "The start")
+            if any(isinstance(one, SignFA) for one in (rule, getattr(rule, "of", None))):
+                _check_signs(at)
         self.at = at
         self.w = _drawn(rng, shapes) if at is None else _residues(at)
         still = self._task(1, rng, lambda n: Jet({0: np.zeros((1, n, 1))}))  # no data
@@ -137,6 +140,12 @@ def _drawn(rng, shapes):
 def _residues(matrices):
     modular = np.vectorize(residue, otypes=[float])
     return tuple(Jet({0: modular(M)[None]}) for M in matrices)
+
+
+def _check_signs(at):
+    """Raise ValueError unless the residues of these weights have the signs of the weights."""
+    if any(x != int(x) or not 0 < abs(x) < P // 2 for W in at for x in W.ravel()):
+        raise ValueError("With sign feedback the start must be in integers other than 0.")
 
 
 def _as_integer_or_fraction(number):

@@ -81,7 +81,7 @@ class Certificate:
     def feedback(self):
         """For which feedback the count is."""
         if self.signs:
-            return "signs as drawn"
+            return "signs as drawn" if self.at is None else "signs of the start"
         if self.rule.B:
             return "this feedback"
         return "generic feedback" if self.rule.shapes(self.sizes) else ""

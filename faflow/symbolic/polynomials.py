@@ -7,7 +7,7 @@ from math import lcm
 import numpy as np
 
 from ..matrices import Series, Span
-from ..matrices.residues import balanced
+from ..matrices.residues import balanced, rank
 from ..nets import replaced
 from .brackets import Point
 from .jacobian import jacobian_rank
@@ -154,7 +154,7 @@ def _drawn(shapes, seed):
     made = []
     for shape in shapes.values():
         M = rng.integers(-9, 10, shape)
-        while np.linalg.matrix_rank(M) < min(shape):
+        while rank(M.astype(float)) < min(shape):
             M = rng.integers(-9, 10, shape)
         made.append(M)
     return tuple(made)
