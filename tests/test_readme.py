@@ -24,8 +24,16 @@ def test_the_first_result_prints_the_proof_the_readme_shows(tmp_path, monkeypatc
     assert (tmp_path / "first.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_laws_and_the_certificate_are_those_the_readme_shows(capsys):
+    block = next(b for b in BLOCKS if "certify" in b)
+    exec(block, {"__name__": "readme"})
+    seconds = lambda text: re.sub(r"; [\d.e-]+ s\)", "; s)", text)
+    shown = README.split(block)[1].split("```")[2]
+    assert seconds(capsys.readouterr().out).strip() == seconds(shown).strip()
+
+
 def test_a_rule_of_ones_own_is_discovered_proved_and_told_from_another(capsys):
-    exec(BLOCKS[1], {"__name__": "readme"})
+    exec(next(b for b in BLOCKS if "class Mixed" in b), {"__name__": "readme"})
     scope, found, proved, refuted = capsys.readouterr().out.splitlines()
     assert scope.startswith("1 law among words of at most 2 letters, every size of a 2-layer")
     assert found.strip() == "2 W1 W1' - B2 W2 - W2' B2' - W2' W2"
@@ -37,7 +45,7 @@ def test_the_claim_of_the_readme_stands_and_its_control_falls(tmp_path):
     pytest.importorskip("jinja2")
     from faflow.verify import verify
 
-    (tmp_path / "mixed.py").write_text(BLOCKS[2])
+    (tmp_path / "mixed.py").write_text(next(b for b in BLOCKS if "def claim_" in b))
     claims, broken = verify([tmp_path])
     assert not broken
     assert [c.stands for c in claims] == [True]

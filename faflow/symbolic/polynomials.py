@@ -6,18 +6,19 @@ from math import lcm
 
 import numpy as np
 
-from ..matrices import Series, Span
-from ..matrices.residues import balanced, rank
+from ..matrices import Series
+from ..matrices.residues import rank
 from ..nets import replaced
 from .brackets import Point
+from .generators import generators
 from .jacobian import jacobian_rank
+from .kept import kept_polynomials
 from .law import Laws
-from .monomials import Velocities, blocks, derivatives, monomials
-from .nullspace import exact_null_space, primitive
+from .monomials import Velocities
+from .nullspace import primitive
 from .polynomial_law import PolynomialLaw
 from .problems import exactly, feedback, given_sizes, with_numbers
 from .prove import Question, flint_number, flint_variables
-from .rationals import eigenvalues
 from .verdict import Verdict
 
 
@@ -158,138 +159,3 @@ def _drawn(shapes, seed):
             M = rng.integers(-9, 10, shape)
         made.append(M)
     return tuple(made)
-
-
-def generators(laws, problem, degree, given=()):
-    """Those laws that are no polynomials of others, of those `given` and of the feedback.
-
-    Independence modulo the prime is independence; so none that is needed is left out.
-    """
-    fixed = [p for p, moves in zip(problem.places, problem.moving, strict=True) if not moves]
-    number = {}
-    vector = lambda terms: {number.setdefault(m, len(number)): c for m, c in terms.items()}
-    basis = [(1, Fraction(0), {(place,): 1}, False) for place in fixed]
-    basis += [(law.degree, law.growth, _sorted(law.terms), True) for law in given]
-    new = []
-    for k in range(1, degree + 1):
-        own = [law for law in laws if law.degree == k]  # those with a name stand first
-        if not own:
-            continue
-        products = {}
-        for growth, terms in _products(basis, k):
-            products.setdefault(growth, []).append(vector(terms))
-        for growth in sorted({law.growth for law in own}):
-            candidates = [law for law in own if law.growth == growth]
-            rows = [*products.get(growth, []), *(vector(_sorted(c.terms)) for c in candidates)]
-            span = Span(len(number))
-            dense = np.zeros((len(rows), len(number)))
-            for i, row in enumerate(rows):
-                dense[i, list(row)] = [balanced(c) for c in row.values()]
-            span.add(dense[: -len(candidates)])
-            for law, row in zip(candidates, dense[-len(candidates) :], strict=True):
-                if span.add(row[None]):
-                    new.append(law)
-                    basis.append((k, growth, _sorted(law.terms), True))
-    return new
-
-
-def _products(basis, degree):
-    """Products of laws and feedback of degree at most `degree` with at least one law."""
-    waiting = [(0, 0, Fraction(0), {(): 1}, False)]
-    while waiting:
-        first, total, growth, terms, has = waiting.pop()
-        if has:
-            yield growth, terms
-        for i in range(first, len(basis)):
-            more, other, factor, is_law = basis[i]
-            if total + more <= degree and (
-                has or is_law or _reaches(basis, i, degree - total - more)
-            ):
-                product = _times(terms, factor)
-                waiting.append((i, total + more, growth + other, product, has or is_law))
-
-
-def _reaches(basis, start, room):
-    """Whether a law of degree at most `room` comes at `start` or later."""
-    return any(is_law and more <= room for more, _, _, is_law in basis[start:])
-
-
-def _times(one, other):
-    product = {}
-    for a, c in one.items():
-        for b, d in other.items():
-            key = tuple(sorted(a + b))
-            product[key] = product.get(key, 0) + c * d
-    return {key: c for key, c in product.items() if c}
-
-
-def _sorted(terms):
-    return {tuple(sorted(places)): c for places, c in terms.items()}
-
-
-def kept_polynomials(velocities, degree, moving):
-    """All polynomials of degree at most `degree` that are kept, up to e^{ct}.
-
-    Yields (monomials, integer coefficients, c), a basis; exact, and complete at this degree.
-    """
-    made = monomials(velocities.n, degree, moving)
-    rows, columns, values, drift = derivatives(velocities, made)
-    column_block = blocks(rows, columns, len(made))
-    order = np.argsort(column_block, kind="stable")
-    edges = np.flatnonzero(np.diff(column_block[order])) + 1
-    members = np.split(order, edges)
-    entry_order = np.argsort(column_block[columns], kind="stable")
-    label = column_block[columns][entry_order]
-    remembered = {}
-    for cols in members:
-        block = column_block[cols[0]]
-        start, stop = np.searchsorted(label, [block, block + 1])
-        own = entry_order[start:stop]
-        if len(cols) == 1 and not len(own):
-            yield made[cols], np.array([1], dtype=object), Fraction(0)
-            continue
-        local_rows, r = np.unique(rows[own], return_inverse=True)
-        c = np.searchsorted(cols, columns[own])
-        A = np.zeros((len(local_rows), len(cols)), dtype=velocities.coefficients.dtype)
-        np.add.at(A, (r, c), values[own])
-        of = drift[local_rows]
-        if (of > -2).any():
-            yield from _grown(A, of, cols, made)
-            continue
-        if len(cols) == 1:
-            if not A.any():
-                yield made[cols], np.array([1], dtype=object), Fraction(0)
-            continue
-        A = np.unique(A, axis=0) if len(cols) < 256 else A
-        key = (A.shape, A.tobytes()) if A.dtype != object and A.size < 10**5 else None
-        if key not in remembered or key is None:
-            found = exact_null_space(A)
-            if key is not None:
-                remembered[key] = found
-        else:
-            found = remembered[key]
-        for vector in found:
-            nonzero = vector != 0
-            yield made[cols[nonzero]], vector[nonzero], Fraction(0)
-
-
-def _grown(A, of, cols, made):
-    """Laws with drift: for each eigenvalue of the drift on the block's monomials."""
-    place = {int(column): j for j, column in enumerate(cols)}
-    inside = np.array([place.get(int(column), -1) for column in of])
-    drift = [{} for _ in cols]
-    for row, i in enumerate(inside):
-        if of[row] > -2 and i >= 0:
-            for j in np.flatnonzero(A[row]):
-                drift[j][i] = Fraction(int(A[row, j]))
-    told = A[(of == -2) | (inside < 0)]
-    for exponent in eigenvalues(drift):
-        scale = exponent.denominator
-        shifted = np.zeros((len(cols), len(cols)), dtype=object)
-        for j, own in enumerate(drift):
-            for i, c in own.items():
-                shifted[i, j] = int(c * scale)
-            shifted[j, j] -= int(exponent * scale)
-        for vector in exact_null_space(np.vstack([told.astype(object), shifted])):
-            nonzero = vector != 0
-            yield made[cols[nonzero]], vector[nonzero], -exponent

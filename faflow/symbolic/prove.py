@@ -13,6 +13,7 @@ from ..nets import Task, checked_sizes
 from ..networks import On
 from ..rules import RULES, HeavyBall
 from .problems import every_size, given_sizes, phi_and_scope, with_numbers
+from .signs import LOCAL, while_signs_last
 from .verdict import Verdict
 
 ALGEBRAS = ("auto", "words", "flint", "sympy")
@@ -184,7 +185,7 @@ def _by_words(question, depth, letters, relations):
     network = question.network(f"{depth}-layer ")
     scope = f"every size of {network}, any {data}{question.patterns}"
     signs = any("sign(" in relation for relation in relations)
-    scope += f", {question.losses}{LOCAL if signs else _while_signs_last(value)}"
+    scope += f", {question.losses}{LOCAL if signs else while_signs_last(value)}"
     if relations:
         scope += f", assuming {'; '.join(relations)}"
     velocity = {str(W): (W, V) for W, V in zip(w, rule(task, w), strict=True)}
@@ -228,51 +229,8 @@ def _by_entries(question, sizes, samples, algebra):
         scope += f", these {samples} samples, {question.task.loss.name} loss"
     else:
         scope += f", any {_data(rule, samples, question)}{question.patterns}, {question.losses}"
-    scope += ", this feedback" * (question.feedback == "given") + _while_signs_last(value)
+    scope += ", this feedback" * (question.feedback == "given") + while_signs_last(value)
     return Verdict(zero, scope, rate, name, question.rate is not None, value)
-
-
-LOCAL = ", while no weight changes its sign"
-
-
-def _while_signs_last(value):
-    """A reservation for laws that jump where a weight changes its sign: sign(W)V but not |W|."""
-    if isinstance(value, Words):
-        jumps = any(
-            letter.name.startswith("sign(") and not _absolute(word, value.form)
-            for word in _words(value)
-            for letter, _ in word
-        )
-        return LOCAL * jumps
-    return LOCAL * any(map(_jumps, value.ravel()))
-
-
-def _words(value):
-    return [key[0] + key[1] if value.form == "diagonal" else key for key in value.terms]
-
-
-def _absolute(word, form):
-    """Whether a word is Σ|W| over columns or all entries: sign(W)'W on a diagonal or in a trace."""
-    (one, turned), (other, flipped) = word if len(word) == 2 else (word[0], word[0])
-    names = {one.name, other.name}
-    return form != "matrix" and turned != flipped and any(f"sign({n})" in names for n in names)
-
-
-def _jumps(entry):
-    """Whether a SymPy entry has a sign that its own argument does not multiply."""
-    if not hasattr(entry, "free_symbols"):
-        return False
-    import sympy
-
-    continuous = sympy.expand(entry).replace(
-        lambda e: e.is_Mul,
-        lambda e: (
-            sympy.Mul(*(a for a in e.args if a.func != sympy.sign))
-            if all(s.args[0] in e.args for s in e.args if s.func == sympy.sign)
-            else e
-        ),
-    )
-    return continuous.has(sympy.sign)
 
 
 def _array(value):
