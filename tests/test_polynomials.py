@@ -261,6 +261,25 @@ def test_a_search_that_cannot_be_made_is_refused(options, says):
         ff.discover(ff.FA, **({"sizes": (2, 3, 2)} | options))
 
 
+def test_feedback_in_floats_is_taken_exactly():
+    """Coefficients of 53 bits and more, beyond what either prime can tell apart."""
+    rule = ff.FA.random((2, 3, 2), seed=1)
+    made = ff.discover(rule, (2, 3, 2), feedback="numeric")
+    assert (made.total, made.independent) == (10, 7)
+    (null, *_) = (law for law in made if law.degree == 1)
+    for law in made:
+        assert ff.prove(law, rule, sizes=(2, 3, 2), feedback="given").kept
+    assert max(map(abs, null.terms.values())) > 2**61
+
+
+def test_decay_in_floats_is_shown_as_a_decimal():
+    (law,) = ff.discover(ff.GD(decay=0.1))
+    assert str(law).startswith("exp(0.2 t) (W1 W1'")
+    assert law.latex().startswith("e^{0.2 t}")
+    assert str(ff.discover(ff.GD(decay=0.1), (1, 1, 1))[0]).startswith("exp(0.2 t) (")
+    assert str(ff.certify(ff.GD(decay=0.1), (2, 2, 1))).startswith("GD with decay 0.1 on 2-2-1")
+
+
 def test_rules_that_are_no_polynomials_are_refused():
     with pytest.raises(ValueError, match="The velocities of SignFA are no polynomials"):
         ff.discover(ff.SignFA, (2, 3, 2))

@@ -121,7 +121,7 @@ class Certificate:
         fields = self.rule.__dataclass_fields__
         own = {n: getattr(self.rule, n) for n in fields if n != "B"}
         shown = [
-            f"{n} {v}"
+            f"{n} {_spoken(v)}"
             for n, v in own.items()
             if n not in ("of", "beta", "network") and v != _default(fields[n])
         ]
@@ -195,6 +195,14 @@ def _texts(matrices):
 def _numbers(lists):
     """The exact matrices of `_texts`."""
     return tuple(entries((len(M), len(M[0])), lambda i, j, M=M: Fraction(M[i][j])) for M in lists)
+
+
+def _spoken(value):
+    """A number as a fraction, or as a decimal if its denominator is long; a tuple of them."""
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_spoken, value))})"
+    long = isinstance(value, Fraction) and value.denominator >= 1000
+    return f"{float(value):g}" if long else str(value)
 
 
 def _default(field):

@@ -43,7 +43,7 @@ def kept_polynomials(velocities, degree, moving):
             if not A.any():
                 yield made[cols], np.array([1], dtype=object), Fraction(0)
             continue
-        A = np.unique(A, axis=0) if len(cols) < 256 else A
+        A = np.unique(A, axis=0) if len(cols) < 256 and A.dtype != object else A
         key = (A.shape, A.tobytes()) if A.dtype != object and A.size < 10**5 else None
         if key not in remembered or key is None:
             found = exact_null_space(A)

@@ -55,7 +55,7 @@ class Law:
     def __str__(self):
         text = str(self.words)
         if self.growth:
-            text = f"exp({'' if self.growth == 1 else f'{self.growth} '}t) ({text})"
+            text = f"exp({exponent(self.growth)}t) ({text})"
         if self.unknowns:
             text += f", where {' and '.join(map(str, self.unknowns))}"
         return f"{text}  [{self.name}]" if self.name else text
@@ -67,8 +67,7 @@ class Law:
         text = self.words.latex()
         if not self.growth:
             return text
-        rate = {1: "", -1: "-"}.get(self.growth, f"{self.growth} ")
-        return rf"e^{{{rate}t}} \left({text}\right)"
+        return rf"e^{{{exponent(self.growth)}t}} \left({text}\right)"
 
     def sympy(self):
         """The law as a SymPy matrix expression with symbolic dimensions, times e^{ct} if it grows.
@@ -117,6 +116,12 @@ class Laws:
         if self.independent is not None:
             count += f"; {self.independent} independent, {self.total} with their multiples"
         return "\n  ".join([f"{count}:", *map(str, self.laws)])
+
+
+def exponent(growth):
+    """What stands before t: a fraction, or a decimal for a float's long binary one."""
+    plain = growth if growth.denominator < 1000 else f"{float(growth):g}"
+    return {1: "", -1: "-"}.get(plain, f"{plain} ")
 
 
 def letters(rule, w, depth, bias):

@@ -7,6 +7,7 @@ from operator import mul
 
 from ..matrices import Jet, Series
 from ..rule import Rule
+from .law import exponent
 from .problems import feedback
 
 SHOWN = 12
@@ -81,7 +82,7 @@ class PolynomialLaw:
     def __str__(self):
         text = self.name or self.polynomial()
         if self.growth:
-            text = f"exp({'' if self.growth == 1 else f'{self.growth} '}t) ({text})"
+            text = f"exp({exponent(self.growth)}t) ({text})"
         return text
 
     __repr__ = __str__
