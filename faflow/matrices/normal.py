@@ -1,5 +1,6 @@
 """The normal form of words: two words are equal for every size if and only if theirs agree."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -53,6 +54,9 @@ def ordered(word):
 
 def commuted(word):
     """Adjacent diagonal letters sorted, masks once."""
+    diagonal = [m.diagonal for m, _ in word]
+    if not any(a and b for a, b in pairwise(diagonal)):
+        return word
     out = []
     for item in word:
         out.append(item)
@@ -77,7 +81,8 @@ def segments(word):
 
 
 def scalars_sorted(word):
-    if not any("1" in (m.rows, m.cols) for m, _ in word):
+    cuts = sum((m.rows if flipped else m.cols) == "1" for m, flipped in word)
+    if cuts == 0 or (cuts == 1 and left(word[0]) != "1" != right(word[-1])):
         return word
     parts = segments(word)
     first = [] if left(word[0]) == "1" else parts[:1]

@@ -134,15 +134,17 @@ class Question:
     def losses(self):
         return "any loss" if self.loss == "any" else "squared loss, linear teacher"
 
-    def answer(self, rule, task, w, given):
-        """The law's value, and its rate less the claimed one."""
+    def answer(self, rule, w, v, given):
+        """The law's value, and its rate at the velocities `v` less the claimed one."""
         try:
-            series = over_a_step(self._named(self.law, given), rule, task, w).coefficients
-            value = series[0]
-            if len(series) == 1 or _is_zero(value):
+            moved = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
+            series = self._named(self.law, given)(rule, moved)
+            constant = not isinstance(series, Series) or len(series.coefficients) == 1
+            value = series.coefficients[0] if isinstance(series, Series) else series
+            if constant or _is_zero(value):
                 name = getattr(self.law, "__name__", "law")
                 raise ValueError(f"The law {name} is zero or does not depend on the weights.")
-            rate = series[1]
+            rate = series.coefficients[1]
             if self.rate is not None:
                 rate = rate - self._named(self.rate, given)(rule, w)
         except (LookupError, ArithmeticError) as error:
@@ -178,7 +180,8 @@ def _by_words(question, depth, letters, relations):
         relations=relations,
     )
     try:
-        value, rate = question.answer(rule, task, w, given)
+        v = rule(task, w)
+        value, rate = question.answer(rule, w, v, given)
     except (TypeError, AttributeError) as problem:
         raise ValueError(f"Words cannot evaluate this law: {problem}") from problem
     data = "data" if question.activation == "linear" else _data(rule, 1, question)
@@ -188,7 +191,7 @@ def _by_words(question, depth, letters, relations):
     scope += f", {question.losses}{LOCAL if signs else while_signs_last(value)}"
     if relations:
         scope += f", assuming {'; '.join(relations)}"
-    velocity = {str(W): (W, V) for W, V in zip(w, rule(task, w), strict=True)}
+    velocity = {str(W): (W, V) for W, V in zip(w, v, strict=True)}
     claimed = question.rate is not None
     decided = not (rate and relations)
     return Verdict(not rate, scope, rate, "words", claimed, value, velocity, decided=decided)
@@ -215,7 +218,7 @@ def _by_entries(question, sizes, samples, algebra):
         if name == "flint":
             rule = with_numbers(rule, flint_number)
         try:
-            value, rate = question.answer(rule, task, w, given)
+            value, rate = question.answer(rule, w, rule(task, w), given)
             break
         except (TypeError, AttributeError) as problem:
             if name == tries[-1]:
