@@ -1,4 +1,4 @@
-"""The command line: ``faflow verify`` and ``faflow integrate``."""
+"""The command line: ``faflow verify``, ``faflow integrate`` and ``faflow laws``."""
 
 import argparse
 import os
@@ -12,6 +12,9 @@ examples:
   faflow verify my_claims/ --json out.json  your own
   faflow integrate --data digits --rule FA --sizes 64,32,10 --times 0:20:101 \\
       --save run.npz --plot run.png
+  faflow laws FA --depth 3                  the laws of a rule, for every size
+  faflow laws FA 2,3,2 --degree 3           all polynomials that are laws, at these sizes
+  faflow laws GD 5,3,2 --certify            a proof that there are no more
 """
 
 
@@ -30,6 +33,7 @@ def main(argv=None):
 
 def _parser():
     from . import __version__
+    from .cli_laws import add_laws
 
     parser = argparse.ArgumentParser(
         prog="faflow",
@@ -58,6 +62,7 @@ def _parser():
     )
     verify.set_defaults(run=_verify)
     _integrate_parser(commands)
+    add_laws(commands)
     return parser
 
 
@@ -72,7 +77,7 @@ def _integrate_parser(commands):
     add("--target", help="target column of a .csv")
     add("--samples", type=int, help="how many samples to train on (default: all)")
     add("--rule", required=True, help="GD, FA, DFA, SignFA, KolenPollack")
-    add("--sizes", required=True, type=_numbers(int), help="layer widths, input first: 64,32,10")
+    add("--sizes", required=True, type=numbers(int), help="layer widths, input first: 64,32,10")
     add("--times", required=True, help="start:stop:number, such as 0:20:101, or a list 0,1,5")
     add("--activation", default="tanh", help="of the hidden layers (default: tanh)")
     add("--loss", default="squared", help="squared, logistic, cross_entropy, exponential")
@@ -91,7 +96,9 @@ def _integrate_parser(commands):
     flow.set_defaults(run=_integrate)
 
 
-def _numbers(kind):
+def numbers(kind):
+    """Reads 64,32,10 as a tuple of numbers of a kind, for an argument."""
+
     def read(text):
         return tuple(kind(part) for part in text.split(","))
 
@@ -113,6 +120,22 @@ def _times(text):
         ) from None
 
 
+def writable(path):
+    """Raise unless a file can be written to `path`, before anything long is computed."""
+    if path and (not Path(path).resolve().parent.is_dir() or Path(path).is_dir()):
+        raise ValueError(f"There is no folder to write {path} to, or it is a folder itself.")
+
+
+def rule_named(name):
+    """The class of a rule that has data, feedback and sizes of any kind, by its name."""
+    from .rules import RULES
+
+    known = [known for known in RULES if known != "FAStar"]
+    if name not in known:
+        raise ValueError(f"Unknown rule {name!r}; choose from {', '.join(known)}.")
+    return RULES[name]
+
+
 def _drawable(path):
     """Raise unless a figure can be drawn to `path`, before anything long is computed."""
     from .extras import needs
@@ -126,17 +149,13 @@ def _drawable(path):
 def _integrate(arguments):
     from . import integrate
     from .data import KNOWN, by_name
-    from .rules import RULES
     from .solution import Interrupted, Unfinished
 
     a = arguments
-    for path in filter(None, (a.save, a.plot)):
-        if not Path(path).resolve().parent.is_dir() or Path(path).is_dir():
-            raise ValueError(f"There is no folder to write {path} to, or it is a folder itself.")
+    writable(a.save)
+    writable(a.plot)
     _drawable(a.plot)
-    known = [name for name in RULES if name != "FAStar"]
-    if a.rule not in known:
-        raise ValueError(f"Unknown rule {a.rule!r}; choose from {', '.join(known)}.")
+    kind = rule_named(a.rule)
     if a.samples is not None and a.data not in KNOWN:
         raise ValueError(f"--samples is for {', '.join(KNOWN)}; of a file all samples are used.")
     if a.target is not None and a.data in KNOWN:
@@ -151,7 +170,7 @@ def _integrate(arguments):
         )
     task = data.task(a.activation, loss=a.loss, bias=a.bias)
     rates = 1 if a.sum else 1 / task.X.shape[1]
-    rule = RULES[a.rule].random(a.sizes, seed=a.seed, decay=a.decay, rates=rates)
+    rule = kind.random(a.sizes, seed=a.seed, decay=a.decay, rates=rates)
     w0 = rule.start(a.sizes, scale=a.scale, seed=a.seed, bias=a.bias)
     control = {"engine": a.engine, "solver": a.solver, "rtol": a.rtol, "atol": a.atol}
     status = 0

@@ -1,7 +1,9 @@
 import functools
+import json
 import re
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -306,18 +308,183 @@ def test_a_run_that_is_interrupted_keeps_what_it_has(tmp_path, capsys, monkeypat
     assert 0 < ff.load(tmp_path / "run.npz").ts[-1] < 9
 
 
+# laws
+
+
+def printed(command, capsys, status=0):
+    """What `faflow laws` prints, ending with `status` and saying nothing on stderr."""
+    assert main(["laws", *command.split()]) == status
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+SEARCHES = {
+    "FA": lambda: ff.discover(ff.FA),
+    "DFA --depth 3": lambda: ff.discover(ff.DFA, depth=3),
+    "GD --activation relu --bias": lambda: ff.discover(ff.GD, activation="relu", bias=True),
+    "FA --length 1": lambda: ff.discover(ff.FA, length=1),
+    "FA --decay 0.5,1": lambda: ff.discover(ff.FA(decay=(Fraction(1, 2), 1))),
+    "GD --decay 1/3": lambda: ff.discover(ff.GD(decay=Fraction(1, 3))),
+    "FA --momentum 2": lambda: ff.discover(ff.HeavyBall(of=ff.FA(), friction=2)),
+    "FA 2,3,3,2": lambda: ff.discover(ff.FA, depth=3),
+    "GD 2,3,2 --length 3": lambda: ff.discover(ff.GD, length=3),
+    "FA 2,3,2 --degree 3": lambda: ff.discover(ff.FA, (2, 3, 2), degree=3),
+    "GD 2,2,2 --degree 1": lambda: ff.discover(ff.GD, (2, 2, 2), degree=1),
+    "GD 2,2,2 --degree 2 --activation relu --bias": lambda: ff.discover(
+        ff.GD, (2, 2, 2), activation="relu", bias=True
+    ),
+    "FA 2,3,2 --degree 2 --feedback numeric --seed 3": lambda: ff.discover(
+        ff.FA, (2, 3, 2), feedback="numeric", seed=3
+    ),
+    "FA 2,3,2 --degree 2 --feedback both": lambda: ff.discover(ff.FA, (2, 3, 2), feedback="both"),
+}
+
+
+@pytest.mark.parametrize("command", SEARCHES)
+def test_the_laws_that_are_printed_are_those_discovered(command, capsys):
+    assert printed(command, capsys) == f"{SEARCHES[command]()}\n"
+
+
+@pytest.mark.parametrize("rule", ["GD", "FA", "DFA", "SignFA", "KolenPollack"])
+def test_the_laws_of_every_rule_named_in_the_help_are_certified(rule, capsys):
+    out = printed(f"{rule} 2,3,2 --certify", capsys)
+    assert out.startswith(f"{ff.discover(getattr(ff, rule))}\n{rule} on 2-3-2, linear, all data")
+    assert " and no more (ranks modulo " in out
+
+
+def test_the_certificate_is_of_the_network_that_was_asked_for(tmp_path, capsys):
+    path = tmp_path / "certificate.json"
+    options = "--activation relu --bias --decay 1,2 --momentum 3 --seed 5"
+    out = printed(f"FA 2,3,2 {options} --certify --save {path}", capsys)
+    saved = ff.load_certificate(path)
+    assert out.endswith(f"{saved}\nsaved {path}\n")
+    assert (saved.sizes, saved.bias, saved.seed) == ((2, 3, 2), True, 5)
+    assert (type(saved.rule), saved.rule.friction) == (ff.HeavyBall, 3)
+    assert (type(saved.rule.of), saved.rule.of.decay) == (ff.FA, (1, 2))
+    assert saved.scope == "piecewise linear with biases"
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "says"),
+    [
+        ("FA 2,3,2", 0, "7 independent laws and no more"),
+        ("FA 2,3,2 --degree 2", 0, "7 independent laws and no more"),
+        ("GD 1,2,2,1", 0, "7 independent laws and no more, but only 6 of them listed"),
+        ("GD 1,2,1 --decay 1,2", 1, "not certified, at least 0 .* at most 1"),
+    ],
+)
+def test_the_exit_status_says_whether_the_number_of_laws_is_known(
+    command, status, says, tmp_path, capsys
+):
+    path = tmp_path / "certificate.json"
+    assert re.search(says, printed(f"{command} --certify --save {path}", capsys, status))
+    again = printed(f"--check {path}", capsys, status)
+    known = ff.load_certificate(path)
+    assert again == f"{known}\ncomputed again: the same laws and ranks\n"
+
+
+def test_a_certificate_that_was_changed_is_found_out(tmp_path, capsys):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.FA, (2, 3, 2)).save(path)
+    path.write_text(path.read_text().replace('"lie_rank": 5', '"lie_rank": 4'))
+    assert main(["laws", "--check", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert "not certified" in out
+    assert "computed again" not in out
+    assert err == "faflow: The certificate says lie_rank 4, but it is 5.\n"
+
+
+@pytest.mark.parametrize("change", [{"options": 7}, {"B": [[["1/0"]]]}, {"sizes": "x"}])
+def test_a_certificate_written_by_hand_is_refused(change, tmp_path, capsys):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.FA, (2, 3, 2)).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert main(["laws", "--check", str(path)]) in (1, 2)
+    assert re.fullmatch(r"faflow: [^\n]+\n", capsys.readouterr().err)
+
+
+def test_a_certificate_of_laws_of_ones_own_needs_them(tmp_path, capsys):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.GD, (2, 3, 2), [ff.laws.balance]).save(path)
+    message = refused(["laws", "--check", path], capsys)
+    assert message.endswith("check it in Python, with them: load_certificate(path).check(laws).")
+
+
+REFUSED_LAWS = [
+    ("", "Name a rule, as in faflow laws FA, or a file"),
+    ("FB", "Unknown rule 'FB'; choose from GD, FA, DFA, SignFA, KolenPollack"),
+    ("FAStar 2,3,2", "Unknown rule 'FAStar'"),
+    ("FA 2", "sizes must be at least two positive widths"),
+    ("FA 2,0,2", r"positive widths, input first, not \(2, 0, 2\)"),
+    ("FA 2,3,2 --depth 3", "SIZES 2,3,2 say 2 layers, not 3"),
+    ("FA --depth 0", "depth must be a positive integer, but is 0"),
+    ("FA --length 0", "length must be a positive integer, but is 0"),
+    ("FA 2,3,2 --degree 0", "degree must be a positive integer, but is 0"),
+    ("FA --degree 0", "--degree needs SIZES"),
+    ("FA --degree 2", "--degree needs SIZES, as in faflow laws FA 2,3,2 --degree 2"),
+    ("GD --certify", "--certify needs SIZES, as in faflow laws GD 2,3,2 --certify"),
+    ("FA 2,3,2 --feedback both", "--feedback needs --degree, as in .*--feedback both"),
+    ("FA 2,3,2 --save x.json", "--save needs --certify, as in .*--certify --save"),
+    ("FA 2,3,2 --degree 2 --feedback all", "Unknown feedback 'all'; choose from symbolic"),
+    ("FA 2,3,2 --degree 2 --length 3", "--length is of words, --degree of polynomials"),
+    ("SignFA 2,3,2 --degree 2", "velocities of SignFA are no polynomials"),
+    ("FA --activation tanh", "homogeneous activations, .* but tanh is none"),
+    ("FA 2,3,2 --activation tanh --certify", "homogeneous activations, .* but tanh is none"),
+    ("FA --activation swish", "Unknown activation 'swish'; choose from linear"),
+    ("FA --decay 1,2,3", "decay has 3 entries, but there are 2 layers"),
+    ("FA --momentum -1", "friction must be finite and not negative, but is -1"),
+    ("FA 2,3,2 --certify --seed -1", "--seed must be at least 0, but is -1"),
+    ("FA 2,3,2 --certify --save /nowhere/c.json", "no folder to write /nowhere/c.json"),
+    ("FA 2,3,2 --certify --save .", "it is a folder itself"),
+    ("--check nothing.json", "There is no file nothing.json"),
+    ("--check .", r"There is no file \."),
+    ("--check foreign.json", "foreign.json is not a certificate of faflow"),
+    ("FA --check foreign.json", "--check takes all from foreign.json; give it alone"),
+    ("--check foreign.json --seed 0", "--check takes all from foreign.json; give it alone"),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), REFUSED_LAWS, ids=[o for o, _ in REFUSED_LAWS])
+def test_laws_that_cannot_be_searched_are_refused_in_a_line(
+    tmp_path, capsys, monkeypatch, options, says
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "foreign.json").write_text('{"laws": []}')
+    message = refused(["laws", *options.split()], capsys)
+    assert re.search(says, message), message
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["FA a,b", "FA 2,x,2", "FA 2,3.5,2", "FA 2 3 2", "FA --decay 1/0", "FA --decay nan", "FA --x"],
+)
+def test_sizes_and_decay_that_are_no_numbers_end_with_2_and_the_usage(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["laws", *command.split()])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert out == ""
+    assert err.splitlines()[-1].startswith("faflow")
+
+
 # The command itself
 
 
-@pytest.mark.parametrize("command", ["", "integrate", "verify"])
+LAWS_OPTIONS = "depth length degree feedback activation bias decay momentum certify save check seed"
+
+
+@pytest.mark.parametrize("command", ["", "integrate", "laws", "verify"])
 def test_help_ends_with_0_and_names_the_options(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([*command.split(), "--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
     wanted = {
-        "": ["verify", "integrate", "faflow verify my_claims/", "--version"],
+        "": ["verify", "integrate", "faflow verify my_claims/", "faflow laws FA", "--version"],
         "integrate": ["--data", "--rule", "--sizes", "--times", "--save", "--plot", "--step"],
+        "laws": ["RULE", "SIZES", *(f"--{name}" for name in LAWS_OPTIONS.split())],
         "verify": ["--report", "--json", "--select", "paths"],
     }
     assert all(word in out for word in wanted[command])
