@@ -174,7 +174,8 @@ class Convolution:
 
     Sizes are numbers of channels.  The first layer acts on patches, and there is one output place;
     X is (`inputs` · patch, samples), the patches of a sample standing below one another.  The
-    state is (W₁, W₂,₁, …, W₂,offsets, W₃,₁, …).
+    state is (W₁, W₂,₁, …, W₂,offsets, W₃,₁, …).  Proofs and certificates are for all patches, those
+    that overlap included among others.
     offsets: length of the kernels from the second layer on.
     """
 

@@ -338,7 +338,16 @@ def test_a_certificate_comes_back_from_its_file_and_is_checked_again(rule, optio
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("lie_rank", 4), ("law_rank", 8), ("history", [4, 4]), ("laws", ["x"])]
+    ("name", "value"),
+    [
+        ("lie_rank", 4),
+        ("law_rank", 8),
+        ("history", [4, 4]),
+        ("laws", ["x"]),
+        ("scope", "nonlinear"),
+        ("signs", True),
+        ("chains", [[0, 2]]),
+    ],
 )
 def test_a_certificate_that_was_changed_is_found_out(name, value, tmp_path):
     path = tmp_path / "certificate.json"
@@ -355,6 +364,23 @@ def test_a_certificate_with_laws_of_one_s_own_is_checked_with_them(tmp_path):
     with pytest.raises(ValueError, match="Pass the laws it was made with: balance"):
         ff.load_certificate(path).check()
     assert ff.load_certificate(path).check([laws.balance])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("options", 7), ("B", [[["1/0"]]]), ("at", [[["x"]]]), ("B", 3)]
+)
+def test_a_file_that_was_written_by_hand_and_wrongly_is_refused(name, value, tmp_path):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.FA, (2, 3, 2)).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(ValueError, match=r"certificate|Invalid literal"):
+        ff.load_certificate(path)
+
+
+def test_a_certificate_names_what_was_chosen():
+    rule = ff.HeavyBall(of=ff.FA(decay=1), friction=2)
+    name = str(ff.certify(rule, (1, 2, 1))).split(" on ")[0]
+    assert name == "HeavyBall of FA with decay 1, friction 2"
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "faflow certificate"}'])

@@ -12,6 +12,7 @@ from .problems import (
     exactly,
     exactly_shaped,
     feedback,
+    first_clause,
     gates,
     one_or_more,
     phi_and_scope,
@@ -58,7 +59,9 @@ class Point:
             self.timed = any(V.parts[0].any() for V in moving)
         except (TypeError, AttributeError, LookupError) as error:
             name = type(rule).__name__
-            raise ValueError(f"The velocities of {name} are no polynomials: {error}.") from error
+            raise ValueError(
+                f"The velocities of {name} are no polynomials: {first_clause(error)}."
+            ) from error
         self.state = (*self.w, Jet({0: np.ones((1, 1, 1))})) if self.timed else self.w
         self.dimension = sum(int(np.prod(W.shape)) for W in self.state)
 

@@ -10,6 +10,8 @@ from ..rule import Rule
 from ..written import read, written
 
 FORMAT, VERSION = "faflow certificate", 1
+NAMED = ("B", "of", "beta", "network")
+"""Options of a rule that its name or the feedback speaks of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +120,7 @@ class Certificate:
     @property
     def rule_name(self):
         """The class of the rule, with what was chosen of its options."""
-        fields = self.rule.__dataclass_fields__
-        own = {n: getattr(self.rule, n) for n in fields if n != "B"}
-        shown = [
-            f"{n} {_spoken(v)}"
-            for n, v in own.items()
-            if n not in ("of", "beta", "network") and v != _default(fields[n])
-        ]
+        shown = [*_chosen(getattr(self.rule, "of", None)), *_chosen(self.rule)]
         return self.rule.name + (f" with {', '.join(shown)}" if shown else "")
 
     def save(self, path):
@@ -147,16 +143,7 @@ class Certificate:
         again = certify(
             self.rule, self.sizes, laws if self.own else None, seed=self.seed, **network
         )
-        for name in (
-            "dimension",
-            "timed",
-            "law_rank",
-            "chain_rank",
-            "lie_rank",
-            "history",
-            "laws",
-            "prime",
-        ):
+        for name in set(self.__dataclass_fields__) - {"rule", "at", "seconds"}:
             if getattr(again, name) != getattr(self, name):
                 raise ValueError(
                     f"The certificate says {name} {getattr(self, name)}, but it is"
@@ -183,8 +170,11 @@ def load_certificate(path, *, rules=()):
         raise ValueError(f"{path} is not a certificate of faflow, or one of a newer version.")
     tuples = lambda v: tuple(map(tuples, v)) if isinstance(v, list) else v
     fields = {n: tuples(about[n]) for n in names}
-    at = None if about["at"] is None else _numbers(about["at"])
-    return Certificate(rule=read(about, _numbers(about["B"]), path, rules), at=at, **fields)
+    try:
+        at = None if about["at"] is None else _numbers(about["at"])
+        return Certificate(rule=read(about, _numbers(about["B"]), path, rules), at=at, **fields)
+    except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        raise ValueError(f"{path} is not a certificate of faflow.") from error
 
 
 def _texts(matrices):
@@ -197,15 +187,18 @@ def _numbers(lists):
     return tuple(entries((len(M), len(M[0])), lambda i, j, M=M: Fraction(M[i][j])) for M in lists)
 
 
+def _chosen(rule):
+    """The options of a rule that are not as they are by default, in words."""
+    if rule is None:
+        return []
+    fields = {n: f for n, f in rule.__dataclass_fields__.items() if n not in NAMED}
+    values = {n: getattr(rule, n) for n in fields}
+    return [f"{n} {_spoken(v)}" for n, v in values.items() if v != fields[n].default]
+
+
 def _spoken(value):
     """A number as a fraction, or as a decimal if its denominator is long; a tuple of them."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_spoken, value))})"
     long = isinstance(value, Fraction) and value.denominator >= 1000
     return f"{float(value):g}" if long else str(value)
-
-
-def _default(field):
-    from dataclasses import MISSING
-
-    return field.default if field.default is not MISSING else field.default_factory()

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..matrices.residues import P
 from ..nets import checked_sizes, replaced
-from ..networks import On
-from ..rules import DFA, FA, GD, HeavyBall, KolenPollack
+from ..rule import Rule
+from ..rules import DFA, FA, GD, KolenPollack
 from .blocks import block_ranks
 from .brackets import Point, lie_rank
 from .certificate import Certificate
@@ -155,14 +155,23 @@ def _shown(law):
 
 
 def _known(rule, depth, activation, bias):
-    """What `discover` finds for the rule whatever its feedback; remembered."""
-    if isinstance(rule, HeavyBall | On):
-        return tuple(discover(rule, depth=depth, activation=activation, bias=bias))
+    """What `discover` finds for the rule whatever its feedback; remembered by its options."""
+    return _remembered(_plain(rule), depth, activation, bias)
+
+
+def _plain(rule):
+    """(class, options) without feedback, those of a rule inside in the same way."""
     names = [name for name in rule.__dataclass_fields__ if name != "B"]
-    options = tuple((name, getattr(rule, name)) for name in names)
-    return _remembered(type(rule), options, depth, activation, bias)
+    values = ((name, getattr(rule, name)) for name in names)
+    return type(rule), tuple((n, _plain(v) if isinstance(v, Rule) else v) for n, v in values)
+
+
+def _made(plain):
+    kind, options = plain
+    inside = lambda v: isinstance(v, tuple) and len(v) == 2 and isinstance(v[0], type)
+    return kind(**{n: _made(v) if inside(v) else v for n, v in options})
 
 
 @lru_cache(maxsize=256)
-def _remembered(kind, options, depth, activation, bias):
-    return tuple(discover(kind(**dict(options)), depth=depth, activation=activation, bias=bias))
+def _remembered(plain, depth, activation, bias):
+    return tuple(discover(_made(plain), depth=depth, activation=activation, bias=bias))

@@ -73,7 +73,8 @@ def discover(
             found.remove(one)
     order = lambda law: min(search.numbers(key, law.words.form) for key in law.words.terms)
     network = Question(None, None, rule, activation, bias, "any", {}).network(f"{depth}-layer ")
-    scope = f"words of at most {length} letters, every size of {network}"
+    letters = f"at most {length} letters" if length > 1 else "one letter"
+    scope = f"words of {letters}, every size of {network}"
     return Laws(tuple(sorted((law for law, _ in found), key=order)), scope, search.rule)
 
 

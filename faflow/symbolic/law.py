@@ -115,7 +115,7 @@ class Laws:
         count = f"{len(self)} law{'s' * (len(self) != 1)} among {self.scope}"
         if self.independent is not None:
             count += f"; {self.independent} independent, {self.total} with their multiples"
-        return "\n  ".join([f"{count}:", *map(str, self.laws)])
+        return "\n  ".join([f"{count}:" if len(self) else count, *map(str, self.laws)])
 
 
 def exponent(growth):

@@ -17,7 +17,7 @@ from .law import Laws
 from .monomials import Velocities
 from .nullspace import primitive
 from .polynomial_law import PolynomialLaw
-from .problems import exactly, feedback, given_sizes, with_numbers
+from .problems import exactly, feedback, first_clause, given_sizes, with_numbers
 from .prove import Question, flint_number, flint_variables
 from .verdict import Verdict
 
@@ -78,7 +78,9 @@ class Problem:
             v = self.made(task, w)
         except (TypeError, AttributeError, LookupError) as error:
             name = type(rule).__name__
-            raise ValueError(f"The velocities of {name} are no polynomials: {error}.") from error
+            raise ValueError(
+                f"The velocities of {name} are no polynomials: {first_clause(error)}."
+            ) from error
         own = [list(self._terms(x)) for V in v for x in V.ravel()]
         scale = lcm(*(int(c.q) for terms in own for c, _, _ in terms))
         own = [[(int(c.p) * (scale // int(c.q)), s, d) for c, s, d in terms] for terms in own]

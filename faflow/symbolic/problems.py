@@ -235,6 +235,11 @@ def problem_task(X, Y, phi, loss, bias):
     return replaced(Task([[0.0]], [[0.0]]), X=X, Y=Y, phi=phi, loss=loss, bias=bias)
 
 
+def first_clause(error):
+    """What an error says before any advice, without a full stop."""
+    return str(error).split(";")[0].rstrip(".")
+
+
 def feedback(rule, layers):
     """{name: (rows, cols)} of the fixed feedback matrices, for sizes or names of spaces."""
     return rule.fixed(layers)
