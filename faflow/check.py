@@ -11,7 +11,7 @@ from .symbolic.verdict import Verdict
 class Evidence:
     """One measurement: what was seen, what a claim needs and what a control must reach.
 
-    kind: "proved for every size", "proved at these sizes" or "measured".
+    kind: "proved for every size", "proved at these sizes" (also by certificates) or "measured".
     interval: the 95 % confidence interval of a fitted value, where there is one.
     """
 
@@ -58,6 +58,20 @@ class Check:
         shown = "rate 0" if verdict.kept else verdict.offence()
         refuted = not verdict.kept and verdict.decided
         self._add(verdict.scope, kind, shown, "rate 0", "rate not 0", verdict.kept, refuted, on)
+
+    def certified(self, cases, on=""):
+        """Certificates prove these numbers of laws; in a control none of them does.
+
+        cases: (certificate, number).  Shown is how far a bound of the number of laws lies from it.
+        """
+        if not cases:
+            raise ValueError("No certificate was shown.")
+        bounds = [(c.law_rank + c.chain_rank, c.at_most, number) for c, number in cases]
+        far = [max(abs(low - number), abs(high - number)) for low, high, number in bounds]
+        on = f"{len(cases)} network{'s' * (len(cases) > 1)}{': ' * bool(on)}{on}"
+        name, kind = "certified bounds less the count said", "proved at these sizes"
+        value = float(self.worst(far))
+        self._add(name, kind, value, "= 0", "≥ 1", value == 0, value >= 1, on)
 
     def equal(self, name, value, expected, *, tol, fall=None, on=""):
         """|value - expected| is at most `tol` in every entry; in a control at least `fall`."""

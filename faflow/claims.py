@@ -117,10 +117,10 @@ class Claim:
 
 
 def brief(evidence):
-    """Lines of (needed, seen): what was measured, and all proofs as one."""
-    proofs = [e for e in evidence if e.kind != "measured"]
+    """Lines of (needed, seen): what was measured or counted, and all proofs of rates as one."""
+    proofs = [e for e in evidence if e.needed == "rate 0"]
     wrong = [e for e in proofs if not e.stands]
-    lines = [(e.needed, seen(e)) for e in evidence if e.kind == "measured"]
+    lines = [(e.needed, seen(e)) for e in evidence if e.needed != "rate 0"]
     if wrong:
         lines.append(("rate 0", f"rate not 0 in {len(wrong)} of {len(proofs)} proofs"))
     elif proofs:

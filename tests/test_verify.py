@@ -1001,3 +1001,22 @@ def test_a_control_measures_what_its_claim_measures(tmp_path):
     (claim,), _ = verify([tmp_path])
     assert not claim.stands
     assert "measures other, which the claim does not" in claim.problems[0]
+
+
+def test_certificates_prove_counts_and_in_a_control_none_of_them():
+    right = [(ff.certify(ff.FA, (2, 3, 2)), 7), (ff.certify(ff.GD, (1, 2, 2, 1)), 7)]
+    mixed = [right[0], (right[1][0], 6)]
+    open_bounds = [(ff.certify(ff.FA, (2, 3, 2), [ff.laws.feedback_balance]), 7)]
+    for cases, stands, falls in ((right, True, False), (mixed, False, False)):
+        check = Check()
+        check.certified(cases)
+        assert check.evidence[0].stands == stands
+        check = Check(control=True)
+        check.certified(cases)
+        assert check.evidence[0].falls == falls
+    check = Check(control=True)
+    check.certified(open_bounds)
+    assert check.evidence[0].falls
+    assert check.evidence[0].kind == "proved at these sizes"
+    with pytest.raises(ValueError, match="No certificate was shown"):
+        check.certified([])
