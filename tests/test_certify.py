@@ -492,3 +492,53 @@ def test_problems_without_blocks_are_refused(rule, options):
         ff.certify(ff.GD, (2, 3, 2), [laws.balance], method="blocks")
     with pytest.raises(ValueError, match="Unknown method 'fast'; choose from auto, dense, blocks"):
         ff.certify(ff.GD, (2, 3, 2), method="fast")
+
+
+class Squashed(ff.FA):
+    """A rule that is no polynomial."""
+
+    def carry(self, w, k, above, output):
+        return np.tanh(above)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "says"),
+    [
+        (lambda: ff.certify(ff.GD, (2, 3, 2), laws.balance), TypeError, "laws must be a list of"),
+        (lambda: ff.certify(ff.GD, (2, 3, 2), [None]), TypeError, "A law is a function law"),
+        (lambda: ff.certify("FA", (2, 3, 2)), TypeError, "The rule must be a Rule"),
+        (lambda: ff.certify(ff.GD, (2, 3, 2), bias=3), ValueError, "bias must be True or False"),
+        (
+            lambda: ff.certify(ff.GD, (2, 3, 2), [lambda rule, w: w[0] @ w[0]]),
+            ValueError,
+            "The law <lambda> cannot be evaluated for GD",
+        ),
+        (
+            lambda: ff.certify(ff.GD, (2, 3, 2), at=(np.full((3, 2), np.nan), np.ones((2, 3)))),
+            ValueError,
+            "The start W1 must hold finite numbers",
+        ),
+        (lambda: ff.certify(Squashed, (2, 3, 2)), ValueError, "velocities of Squashed are no poly"),
+        (lambda: ff.discover(Squashed), ValueError, "Words cannot evaluate the rule Squashed"),
+        (lambda: ff.discover(Squashed, (2, 3, 2)), ValueError, "of Squashed are no polynomials"),
+        (lambda: ff.discover("FA"), TypeError, "The rule must be a Rule"),
+        (lambda: ff.discover(ff.FA, ends=5), ValueError, "ends must be two spaces among"),
+        (lambda: ff.discover(ff.FA, bias="yes"), ValueError, "bias must be True or False"),
+        (lambda: ff.discover(ff.GD, (60, 60, 60), degree=4), ValueError, "ask for a lower degree"),
+        (lambda: ff.prove(None, ff.FA), TypeError, "A law is a function law"),
+        (
+            lambda: ff.discover(ff.FA)[0](ff.FA.random((2, 3, 2)), (np.ones((3, 2)),)),
+            ValueError,
+            r"The law is for states \(W1, W2\), but this has 1 matrices",
+        ),
+        (
+            lambda: ff.discover(ff.GD, (2, 3, 2))[0](ff.GD(), (np.ones((2, 2)), np.ones((2, 2)))),
+            ValueError,
+            r"The law is for states W1 \(3, 2\), W2 \(2, 3\), but these shapes are",
+        ),
+    ],
+)
+def test_nonsense_is_refused_in_one_sentence(make, kind, says):
+    with pytest.raises(kind, match=says) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -16,7 +16,7 @@ from .certificate import Certificate
 from .discover import discover
 from .jacobian import check_null_spaces, jacobian_rank, with_chains
 from .law import Law
-from .problems import exactly, feedback, fitting
+from .problems import check_bias, check_law, exactly, feedback, fitting
 from .prove import prove
 
 METHODS = ("auto", "dense", "blocks")
@@ -56,6 +56,11 @@ def certify(
         raise ValueError(f"seed must be an integer of at least 0, but is {seed!r}.")
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}; choose from {', '.join(METHODS)}.")
+    check_bias(bias)
+    if laws is not None and (callable(laws) or not hasattr(laws, "__iter__")):
+        raise TypeError(f"laws must be a list of functions law(rule, w), not {laws!r:.60}.")
+    for law in laws or ():
+        check_law(law)
     network = {"activation": activation, "bias": bias}
     asked = exactly(rule, len(sizes) - 1)
     fitting(asked, sizes)

@@ -129,8 +129,11 @@ def letters(rule, w, depth, bias):
 
     Of states with biases the weights are named as without, their last columns b1, b2, ….
     """
-    made = {}
-    for (name, (_, cols)), M in zip(rule.state(rule.spaces(depth), bias).items(), w, strict=True):
+    made, state = {}, rule.state(rule.spaces(depth), bias)
+    if len(w) != len(state):
+        names = ", ".join(state)
+        raise ValueError(f"The law is for states ({names}), but this has {len(w)} matrices.")
+    for (name, (_, cols)), M in zip(state.items(), w, strict=True):
         if cols.endswith("+1"):
             made[name], made[bias_name(name)] = split_biases(M)
         else:

@@ -34,7 +34,14 @@ class PolynomialLaw:
     verdict: object = field(default=None, repr=False)
 
     def __call__(self, rule, w, **given):
-        matrices = dict(zip(rule.state(self.sizes, self.bias), w, strict=True))
+        shapes = rule.state(self.sizes, self.bias)
+        seen = [getattr(M, "shape", None) for M in w]
+        if len(w) != len(shapes) or any(
+            a not in (None, tuple(b)) for a, b in zip(seen, shapes.values(), strict=True)
+        ):
+            wanted = ", ".join(f"{n} {tuple(s)}" for n, s in shapes.items())
+            raise ValueError(f"The law is for states {wanted}, but these shapes are {seen}.")
+        matrices = dict(zip(shapes, w, strict=True))
         matrices |= rule.constants(w)
         entry = {}
         for places in self.terms:

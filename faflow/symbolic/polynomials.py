@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from math import lcm
+from math import comb, lcm
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from .problems import exactly, feedback, first_clause, given_sizes, with_numbers
 from .prove import Question, flint_number, flint_variables
 from .verdict import Verdict
 
+MOST = 1_000_000
+"""Monomials that are searched; these take some 4 GB."""
+
 
 def discover_polynomials(rule, sizes, degree, how, activation, bias, known=(), seed=0):
     """All laws of `rule` among polynomials of the entries, of degree at most `degree`.
@@ -32,6 +35,7 @@ def discover_polynomials(rule, sizes, degree, how, activation, bias, known=(), s
     Left out are polynomials of laws of a lower degree and of the feedback.  Returns `Laws`.
     """
     network = (sizes, activation, bias, seed)
+    _check_size(rule, sizes, degree, how, bias)
     if how != "both":
         problem = Problem(rule, how == "numeric", *network)
         laws, own = problem.kept(degree), problem.entries_of(known, degree)
@@ -44,6 +48,20 @@ def discover_polynomials(rule, sizes, degree, how, activation, bias, known=(), s
     more = generators(laws, problem, degree, [law for law in special if law.terms])
     found = _found(problem, degree, [*symbolic, *more], len(laws))
     return replace(found, scope=f"{symbolic.scope}; and for the feedback of this rule")
+
+
+def _check_size(rule, sizes, degree, how, bias):
+    """Raise ValueError for a search that would not fit into memory."""
+    state = exactly(rule, len(sizes) - 1).state(sizes, bias)
+    entries = sum(n * m for n, m in state.values())
+    if how != "numeric":
+        entries += sum(n * m for n, m in feedback(exactly(rule, len(sizes) - 1), sizes).values())
+    count = comb(entries + degree, degree)
+    if count > MOST:
+        raise ValueError(
+            f"{entries} variables have {count:,} monomials of degree at most {degree}, but a search"
+            f" is for up to {MOST:,}; ask for a lower degree, smaller sizes, or words."
+        )
 
 
 def _found(problem, degree, laws, total):

@@ -54,6 +54,18 @@ def with_numbers(rule, convert):
     return replaced(rule, decay=each(rule.decay), rates=each(rule.rates))
 
 
+def check_bias(bias):
+    """Raise ValueError unless `bias` says whether there are biases."""
+    if not isinstance(bias, bool):
+        raise ValueError(f"bias must be True or False, but is {bias!r}.")
+
+
+def check_law(law):
+    """Raise TypeError unless `law` can be called."""
+    if not callable(law):
+        raise TypeError(f"A law is a function law(rule, w), not {law!r:.60}.")
+
+
 def phi_and_scope(phi):
     """The activation to reason about: None if every one of a degree, with that degree and words."""
     if phi == PIECEWISE:

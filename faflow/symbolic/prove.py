@@ -12,7 +12,14 @@ from ..matrices import Series, Words, entries
 from ..nets import Task, checked_sizes
 from ..networks import On
 from ..rules import RULES, HeavyBall
-from .problems import every_size, given_sizes, phi_and_scope, with_numbers
+from .problems import (
+    check_bias,
+    check_law,
+    every_size,
+    given_sizes,
+    phi_and_scope,
+    with_numbers,
+)
 from .signs import LOCAL, while_signs_last
 from .verdict import Verdict
 
@@ -70,6 +77,8 @@ def prove(
     Further keywords go to the law.  Returns a `Verdict`.
     Raises ValueError for a question no algebra here can decide.
     """
+    check_law(law)
+    check_bias(bias)
     if algebra not in ALGEBRAS:
         raise ValueError(f"Unknown algebra {algebra!r}; choose from {', '.join(ALGEBRAS)}.")
     if loss not in ("any", "squared"):
@@ -138,7 +147,7 @@ class Question:
         """The law's value, and its rate at the velocities `v` less the claimed one."""
         try:
             moved = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
-            series = self._named(self.law, given)(rule, moved)
+            series = self._evaluated(self._named(self.law, given), rule, moved)
             constant = not isinstance(series, Series) or len(series.coefficients) == 1
             value = series.coefficients[0] if isinstance(series, Series) else series
             if constant or _is_zero(value):
@@ -153,6 +162,14 @@ class Question:
                 f"The law {name} cannot be evaluated for {type(rule).__name__}: {error}."
             ) from error
         return value, rate
+
+    def _evaluated(self, law, rule, w):
+        try:
+            return law(rule, w)
+        except ValueError as error:  # matrices that do not fit
+            name = getattr(self.law, "__name__", "law")
+            kind = type(rule).__name__
+            raise ValueError(f"The law {name} cannot be evaluated for {kind}: {error}") from error
 
     def _named(self, law, given):
         """The law with those arguments it names."""

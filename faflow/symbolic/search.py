@@ -8,9 +8,10 @@ from math import gcd, lcm
 
 from .. import laws
 from ..matrices import Alphabet, Series
+from ..rule import Rule
 from .consequences import consequences, items_of, length_of
 from .law import Law, bias_name, letters
-from .problems import every_size, phi_and_scope
+from .problems import every_size, first_clause, phi_and_scope
 from .prove import prove
 from .rationals import Span, combined, eigenvalues, null_space
 from .unknowns import unknowns
@@ -34,7 +35,14 @@ class Search:
     def __init__(self, rule, depth, activation, bias):
         self.asked = {"depth": depth, "activation": activation, "bias": bias}
         network = {"phi": activation, "bias": bias}
-        self.unknowns = unknowns(*every_size(rule, depth, **network)[:3])
+        try:
+            self.unknowns = unknowns(*every_size(rule, depth, **network)[:3])
+        except (TypeError, AttributeError, LookupError) as error:
+            kind = rule if isinstance(rule, type) else type(rule)
+            if not issubclass(kind, Rule):
+                raise
+            said = first_clause(error)
+            raise ValueError(f"Words cannot evaluate the rule {kind.__name__}: {said}.") from error
         own = {n: kind for u in self.unknowns for n, kind in u.letters.items()}
         relations = [r for u in self.unknowns for r in u.relations]
         self.kind = rule
