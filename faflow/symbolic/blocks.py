@@ -14,10 +14,10 @@ import numpy as np
 from ..matrices import Jet
 from ..matrices.batches import ranks
 from ..matrices.residues import P, draw
-from ..nets import Task, any_loss, linear, replaced
+from ..nets import any_loss, linear, replaced
 from .brackets import bracket, moved
 from .jacobian import generic_rank
-from .problems import feedback
+from .problems import problem_task
 
 CHUNK = 60_000
 """Pairs taken at once."""
@@ -43,7 +43,7 @@ def _check_generic(rule, sizes, laws):
 
     The laws in them would count, but be none of generic feedback.
     """
-    shapes = feedback(rule, sizes)
+    shapes = rule.fixed(sizes)
     for unknown in (u for law in laws for u in law.unknowns):
         generic = generic_rank(unknown, shapes)
         here = max(min(min(shapes[n]) for n in names) for names in unknown.products)
@@ -59,7 +59,7 @@ class Diagonal:
 
     def __init__(self, rule, sizes, rng):
         self.rule, self.sizes = rule, sizes
-        self.state, self.fixed = rule.state(sizes), feedback(rule, sizes)
+        self.state, self.fixed = rule.state(sizes), rule.fixed(sizes)
         self.values = {n: _nonzero(rng, max(sizes)) for n in (*self.state, *self.fixed)}
 
     def pairs(self):
@@ -102,7 +102,7 @@ class Small:
         sizes = tuple(map(len, layers))
         self.names = list(whole.state)
         spaces = whole.rule.state(range(len(sizes)))
-        ends = {n: spaces[n] for n in self.names} | feedback(whole.rule, range(len(sizes)))
+        ends = {n: spaces[n] for n in self.names} | whole.rule.fixed(range(len(sizes)))
         self.ends = {n: (layers[i], layers[j]) for n, (i, j) in ends.items()}
 
         def matrix(name):
@@ -127,13 +127,8 @@ class Small:
 
     def _field(self, rng):
         column = lambda n: Jet({0: draw(rng, self.batch, n, 1)})
-        task = replaced(
-            Task([[0.0]], [[0.0]]),
-            X=column(self.sizes[0]),
-            Y=column(self.sizes[-1]),
-            phi=linear,
-            loss=any_loss,
-        )
+        ends = column(self.sizes[0]), column(self.sizes[-1])
+        task = problem_task(*ends, linear, any_loss, False)
         return lambda w: self.rule(task, w)
 
     def _kept_rows(self, vectors):

@@ -11,7 +11,6 @@ from ..rules import SignFA
 from .problems import (
     exactly,
     exactly_shaped,
-    feedback,
     first_clause,
     gates,
     one_or_more,
@@ -41,7 +40,7 @@ class Point:
         self.sizes, self.bias = sizes, bias
         rule = exactly(rule, len(sizes) - 1)
         self.given, self.exact = bool(rule.B), rule.B
-        shapes = feedback(rule, sizes)
+        shapes = rule.fixed(sizes)
         if self.given:
             self.exact = exactly_shaped(rule.B, shapes, "Feedback")
         B = _residues(self.exact) if self.given else _drawn(rng, shapes)

@@ -16,8 +16,8 @@ from .certificate import Certificate
 from .discover import discover
 from .jacobian import check_null_spaces, jacobian_rank, with_chains
 from .law import Law
-from .problems import check_bias, check_law, exactly, feedback, fitting
-from .prove import prove
+from .problems import check_bias, check_law, check_seed, exactly, fitting
+from .prove import prove_growing
 
 METHODS = ("auto", "dense", "blocks")
 DENSE = 12_000
@@ -52,8 +52,7 @@ def certify(
     """
     began = time.process_time()
     sizes = checked_sizes(sizes)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be an integer of at least 0, but is {seed!r}.")
+    check_seed(seed)
     if method not in METHODS:
         raise ValueError(f"Unknown method {method!r}; choose from {', '.join(METHODS)}.")
     check_bias(bias)
@@ -104,7 +103,7 @@ def certify(
         at=at if at is None else point.at,
         dimension=point.dimension,
         timed=point.timed,
-        signs=bool(point.rule.constants(point.w)) and not feedback(asked, sizes),
+        signs=bool(point.rule.constants(point.w)) and not asked.fixed(sizes),
         law_rank=found,
         chains=chains,
         chain_rank=local,
@@ -138,19 +137,13 @@ def _chains(rule, sizes, point):
 
 def _check(law, rule, sizes, network):
     """Raise ValueError unless the law is proved, by words or else at these sizes."""
-    growth, unknowns = getattr(law, "growth", 0), getattr(law, "unknowns", ())
-    rate = (lambda rule, w, **given: law(rule, w, **given) * -growth) if growth else None
-    own = {n: kind for u in unknowns for n, kind in u.letters.items()}
-    relations = [r for u in unknowns for r in u.relations]
     try:
-        proof = prove(
-            law, rule, depth=len(sizes) - 1, rate=rate, letters=own, relations=relations, **network
-        )
+        proof = prove_growing(law, rule, depth=len(sizes) - 1, **network)
     except ValueError:
         proof = None
-    if not proof and not unknowns:
+    if not proof and not getattr(law, "unknowns", ()):
         given = "given" if getattr(rule, "B", ()) else "symbolic"
-        proof = prove(law, rule, sizes=sizes, rate=rate, feedback=given, **network)
+        proof = prove_growing(law, rule, sizes=sizes, feedback=given, **network)
     if not proof:
         raise ValueError(f"The law {_shown(law)} is {proof}.")
 

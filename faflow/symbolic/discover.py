@@ -4,7 +4,7 @@ from itertools import combinations_with_replacement
 
 from ..nets import checked_sizes
 from .law import Laws
-from .problems import check_bias, phi_and_scope
+from .problems import check_bias, check_seed, phi_and_scope
 from .prove import Question
 from .search import Search
 
@@ -56,9 +56,8 @@ def discover(
     _check_whole("depth", depth)
     search = Search(rule, depth, activation, bias)
     layers = search.layers
-    if ends is not None and not (isinstance(ends, tuple | list) and len(ends) == 2):
-        raise ValueError(f"ends must be two spaces among {', '.join(layers)}, not {ends!r}.")
-    if ends is not None and not set(ends) <= set(layers):
+    two = isinstance(ends, tuple | list) and len(ends) == 2
+    if ends is not None and not (two and set(ends) <= set(layers)):
         raise ValueError(f"ends must be two spaces among {', '.join(layers)}, not {ends!r}.")
     pairs = list(combinations_with_replacement(layers, 2)) if ends is None else [tuple(ends)]
     pairs.sort(key=lambda pair: sum(u.space in pair for u in search.unknowns))
@@ -92,8 +91,7 @@ def _polynomials(rule, sizes, degree, depth, feedback, activation, bias, seed):
         raise ValueError(f"Unknown feedback {feedback!r}; choose from {', '.join(FEEDBACK)}.")
     if phi_and_scope(activation)[1] is None:
         raise ValueError(f"Polynomial laws need homogeneous activations, but {activation} is none.")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed must be an integer of at least 0, but is {seed!r}.")
+    check_seed(seed)
     try:
         known = discover(rule, depth=len(sizes) - 1, activation=activation, bias=bias)
     except ValueError:  # a rule that words cannot evaluate, though polynomials may

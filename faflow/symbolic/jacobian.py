@@ -8,7 +8,6 @@ from ..matrices import Jet, Span, residue
 from ..matrices.residues import inverse, rank, reduced
 from .brackets import MEMORY, moved
 from .law import letters
-from .problems import feedback
 
 
 def jacobian_rank(laws, point, rng):
@@ -77,9 +76,8 @@ def _blocks(point):
 
 def _derivatives(laws, point, directions):
     """(batch, entries) of the derivatives of all laws along a batch of directions."""
-    along = directions[: len(point.w)]
-    batch = len(along[0].parts[0])
-    state = moved(point.w, along, 0)
+    batch = len(directions[0].parts[0])
+    state = moved(point.w, directions[: len(point.w)], 0)
     rows = []
     for law in laws:
         try:
@@ -109,7 +107,7 @@ def check_null_spaces(laws, point):
         made = letters(point.rule, point.w, len(point.sizes) - 1, point.bias)
         stacked = np.concatenate([M.parts[0][0] for M in unknown.columns(made)])
         seen, name = rank(stacked), " and ".join(" ".join(names) for names in unknown.products)
-        if point.given or not feedback(point.rule, point.sizes):
+        if point.given or not point.rule.fixed(point.sizes):
             true, floats = _true_rank(unknown, point)
             if floats < true:
                 raise ValueError(
@@ -135,7 +133,7 @@ def _true_rank(unknown, point):
     """(exactly, in floats): the rank of what an unknown is null to, at the feedback given."""
     import flint
 
-    names = list(feedback(point.rule, point.sizes))
+    names = list(point.rule.fixed(point.sizes))
     if names:
         made = dict(zip(names, point.exact, strict=True))
     else:  # signs, which are their own residues

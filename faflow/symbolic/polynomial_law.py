@@ -8,7 +8,6 @@ from operator import mul
 from ..matrices import Jet, Series
 from ..rule import Rule
 from .law import exponent
-from .problems import feedback
 
 SHOWN = 12
 """So many terms are printed."""
@@ -54,7 +53,7 @@ class PolynomialLaw:
 
     def at(self, rule):
         """The law for the feedback of `rule`, which has become numbers; it may have no terms."""
-        B = dict(zip(feedback(self.rule, self.sizes), rule.B, strict=True))
+        B = dict(zip(self.rule.fixed(self.sizes), rule.B, strict=True))
         terms = {}
         for places, c in self.terms.items():
             here = tuple(p for p in places if p[0] not in B)

@@ -17,7 +17,7 @@ from .law import Laws
 from .monomials import Velocities
 from .nullspace import primitive
 from .polynomial_law import PolynomialLaw
-from .problems import exactly, feedback, first_clause, given_sizes, with_numbers
+from .problems import exactly, first_clause, given_sizes, with_numbers
 from .prove import Question, flint_number, flint_variables
 from .verdict import Verdict
 
@@ -52,10 +52,9 @@ def discover_polynomials(rule, sizes, degree, how, activation, bias, known=(), s
 
 def _check_size(rule, sizes, degree, how, bias):
     """Raise ValueError for a search that would not fit into memory."""
-    state = exactly(rule, len(sizes) - 1).state(sizes, bias)
-    entries = sum(n * m for n, m in state.values())
-    if how != "numeric":
-        entries += sum(n * m for n, m in feedback(exactly(rule, len(sizes) - 1), sizes).values())
+    rule = exactly(rule, len(sizes) - 1)
+    fixed = {} if how == "numeric" else rule.fixed(sizes)
+    entries = sum(n * m for n, m in (*rule.state(sizes, bias).values(), *fixed.values()))
     count = comb(entries + degree, degree)
     if count > MOST:
         raise ValueError(
@@ -80,7 +79,7 @@ class Problem:
     def __init__(self, rule, given, sizes, activation, bias, seed):
         rule = exactly(rule, len(sizes) - 1)
         if given and not rule.B:
-            rule = replaced(rule, B=_drawn(feedback(rule, sizes), seed))
+            rule = replaced(rule, B=_drawn(rule.fixed(sizes), seed))
         self.rule = rule if given else replaced(rule, B=())
         self.sizes, self.activation, self.bias, self.seed = sizes, activation, bias, seed
         made, task, w, _ = given_sizes(
@@ -89,7 +88,7 @@ class Problem:
         self.made, self.w = with_numbers(made, flint_number), w
         matrices = dict(zip(rule.state(sizes, bias), w, strict=True))
         if not given:
-            matrices |= dict(zip(feedback(rule, sizes), made.B, strict=True))
+            matrices |= dict(zip(rule.fixed(sizes), made.B, strict=True))
         self.places = [(n, i, j) for n, M in matrices.items() for i, j in np.ndindex(M.shape)]
         self.moving = np.arange(len(self.places)) < sum(M.size for M in w)
         try:

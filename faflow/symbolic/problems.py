@@ -60,6 +60,12 @@ def check_bias(bias):
         raise ValueError(f"bias must be True or False, but is {bias!r}.")
 
 
+def check_seed(seed):
+    """Raise ValueError unless `seed` is an integer from 0 on."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be an integer of at least 0, but is {seed!r}.")
+
+
 def check_law(law):
     """Raise TypeError unless `law` can be called."""
     if not callable(law):
@@ -99,7 +105,7 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
     layers = rule.spaces(depth)
     made = lambda kinds: tuple(alphabet.letter(name, *s) for name, s in kinds.items())
     w = made(rule.state(layers, bias))
-    rule = replaced(rule, B=made(feedback(rule, layers)))
+    rule = replaced(rule, B=made(rule.fixed(layers)))
     rule.constants(w)  # signs of weights are letters, too
     if activity is None:
         diagonal = lambda name, k: alphabet.letter(
@@ -172,7 +178,7 @@ def given_sizes(
     rule = exactly(rule, len(sizes) - 1)
     fitting(rule, sizes)
     activity, degree, _ = phi_and_scope(phi)
-    state, fixed = rule.state(sizes, bias), feedback(rule, sizes)
+    state, fixed = rule.state(sizes, bias), rule.fixed(sizes)
     kinds = state | ({} if given else fixed)
     depth = len(sizes) - 1
     if activity is None and task is None:
@@ -250,8 +256,3 @@ def problem_task(X, Y, phi, loss, bias):
 def first_clause(error):
     """What an error says before any advice, without a full stop."""
     return str(error).split(";")[0].rstrip(".")
-
-
-def feedback(rule, layers):
-    """{name: (rows, cols)} of the fixed feedback matrices, for sizes or names of spaces."""
-    return rule.fixed(layers)

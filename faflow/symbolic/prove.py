@@ -109,6 +109,15 @@ def prove(
     return _by_entries(question, tuple(sizes), samples, algebra)
 
 
+def prove_growing(law, rule, **options):
+    """`prove` for a law with a `growth` c and `unknowns`, if it has any: law·e^{ct} is kept."""
+    growth, unknowns = getattr(law, "growth", 0), getattr(law, "unknowns", ())
+    rate = (lambda rule, w, **given: law(rule, w, **given) * -growth) if growth else None
+    letters = {n: kind for u in unknowns for n, kind in u.letters.items()}
+    relations = [r for u in unknowns for r in u.relations]
+    return prove(law, rule, rate=rate, letters=letters, relations=relations, **options)
+
+
 @dataclass(frozen=True)
 class Question:
     """What is to be proved: that the law's rate is the claimed one."""

@@ -4,15 +4,15 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from inspect import signature
-from math import gcd, lcm
 
 from .. import laws
 from ..matrices import Alphabet, Series
 from ..rule import Rule
 from .consequences import consequences, items_of, length_of
 from .law import Law, bias_name, letters
+from .nullspace import primitive
 from .problems import every_size, first_clause, phi_and_scope
-from .prove import prove
+from .prove import prove_growing
 from .rationals import Span, combined, eigenvalues, null_space
 from .unknowns import unknowns
 
@@ -139,10 +139,9 @@ class Search:
                 continue
             if not name:  # coprime integers, positive for what stands lowest in the network
                 lowest = min(vector, key=lambda k: (self.numbers(k, form), "W" not in str(k)))
-                whole = lcm(*(c.denominator for c in vector.values()))
-                common = gcd(*(int(c * whole) for c in vector.values()))
                 sign = 1 if vector[lowest] > 0 else -1
-                vector = {key: c * Fraction(sign * whole, common) for key, c in vector.items()}
+                whole = primitive(list(vector.values()))
+                vector = {k: sign * Fraction(c) for k, c in zip(vector, whole, strict=True)}
             here = self._product(candidates[keys[0]], self.now, form)._with(vector)
             if form == "matrix" and here.rows == here.cols:
                 follows.add(here.T.terms)
@@ -166,11 +165,7 @@ class Search:
         return not span.rest(words.terms)
 
     def _proof(self, law):
-        own = {n: kind for u in law.unknowns for n, kind in u.letters.items()}
-        rate = None
-        if law.growth:
-            rate = lambda rule, w, **given: law(rule, w, **given) * -law.growth
-        proof = prove(law, self.kind, **self.asked, letters=own, relations=law.relations, rate=rate)
+        proof = prove_growing(law, self.kind, **self.asked)
         if not proof:
             raise RuntimeError(f"The search found {law}, but the proof says: {proof}.")
         return proof
