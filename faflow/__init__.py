@@ -4,6 +4,7 @@ from . import laws as laws
 from .activations import Activation as Activation
 from .flow.integrate import integrate as integrate
 from .losses import Loss as Loss
+from .momentum import HeavyBall as HeavyBall
 from .nets import Task as Task
 from .nets import accuracy as accuracy
 from .nets import init as init
@@ -17,7 +18,6 @@ from .rules import DFA as DFA
 from .rules import FA as FA
 from .rules import GD as GD
 from .rules import FAStar as FAStar
-from .rules import HeavyBall as HeavyBall
 from .rules import KolenPollack as KolenPollack
 from .rules import Piecewise as Piecewise
 from .rules import Rule as Rule

@@ -5,8 +5,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from .momentum import HeavyBall
 from .networks import NETWORKS, On
-from .rules import RULES, HeavyBall, Piecewise, Rule
+from .rules import RULES, Piecewise, Rule
 
 
 def written(rule):

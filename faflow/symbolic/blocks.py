@@ -98,7 +98,7 @@ class Small:
     """
 
     def __init__(self, whole, there, layers, pair):
-        self.batch, self.layers, self.pair = len(there[0]), layers, pair
+        self.batch = len(there[0])
         sizes = tuple(map(len, layers))
         self.names = list(whole.state)
         spaces = whole.rule.state(range(len(sizes)))

@@ -3,9 +3,10 @@
 import numpy as np
 
 from ..matrices import Alphabet, entries, exact
+from ..momentum import HeavyBall
 from ..nets import Task, activation, any_loss, gated, linear, replaced, squared
 from ..networks import On
-from ..rules import FAStar, HeavyBall, Piecewise, Rule
+from ..rules import FAStar, Piecewise, Rule
 
 PIECEWISE = "piecewise"
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..matrices import Series, Words, entries
+from ..momentum import HeavyBall
 from ..nets import Task, checked_sizes
 from ..networks import On
-from ..rules import RULES, HeavyBall
+from ..rules import RULES
 from .problems import (
     check_bias,
     check_law,
