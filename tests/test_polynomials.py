@@ -12,6 +12,7 @@ import faflow as ff
 from faflow import laws
 from faflow.matrices import Series, rational
 from faflow.nets import any_loss, gated, replaced
+from faflow.symbolic.generators import generators
 from faflow.symbolic.nullspace import BIG, exact_null_space, fraction
 from faflow.symbolic.polynomials import Problem
 
@@ -53,6 +54,20 @@ def test_fractions_come_back_from_their_residues():
 
 
 # Searches.
+
+
+def test_laws_that_do_not_give_all_are_noticed():
+    made = Problem(ff.GD, False, (2, 2, 2), "linear", False, 0)
+    laws = made.kept(2)
+    assert len(generators(laws, made, 2)) == 3
+    with pytest.raises(RuntimeError, match="give 3 modulo the prime, not 4"):
+        generators([*laws, laws[0]], made, 2)
+
+
+def test_a_scope_says_which_growths_are_searched():
+    assert ff.discover(ff.FA(decay=1), (2, 2, 2)).scope.endswith("with rational c")
+    assert "e^" not in ff.discover(ff.FA, (2, 2, 2)).scope
+
 
 SEARCHES = {  # (rule, sizes, options): laws with multiples, laws listed, independent ones
     "gd": (ff.GD, (4, 4, 4), {}, (10, 10, 10)),

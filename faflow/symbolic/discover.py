@@ -42,7 +42,7 @@ def discover(
         rule's own, or small integers drawn by `seed`; the laws are for this one) or both.
 
     activation: linear, "piecewise", or the name of a piecewise linear or homogeneous one.
-    With decay or friction, laws kept up to a factor e^{ct}.
+    With decay or friction, laws kept up to a factor e^{ct} with rational c.
     Returns `Laws`, a sequence of `Law` or `PolynomialLaw`, each with its proof.
     Raises ValueError for a search that cannot be made.
     """

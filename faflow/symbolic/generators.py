@@ -8,19 +8,21 @@ from ..matrices import Span
 from ..matrices.residues import balanced
 
 
-def generators(laws, problem, degree, given=()):
+def generators(laws, problem, degree, named=(), given=()):
     """Those laws that are no polynomials of others, of those `given` and of the feedback.
 
-    Independence modulo the prime is independence; so none that is needed is left out.
+    laws: a basis of all laws up to the degree.  named: some that come first, if they are needed.
+    Independence modulo the prime is independence, so none listed follows from the others; and
+    as their products have there the dimension of all laws, none that is needed is left out.
     """
     fixed = [p for p, moves in zip(problem.places, problem.moving, strict=True) if not moves]
     number = {}
     vector = lambda terms: {number.setdefault(m, len(number)): c for m, c in terms.items()}
     basis = [(1, Fraction(0), {(place,): 1}, False) for place in fixed]
     basis += [(law.degree, law.growth, _sorted(law.terms), True) for law in given]
-    new = []
+    new, spans = [], {}
     for k in range(1, degree + 1):
-        own = [law for law in laws if law.degree == k]  # those with a name stand first
+        own = [law for law in (*named, *laws) if law.degree == k]
         if not own:
             continue
         products = {}
@@ -29,7 +31,7 @@ def generators(laws, problem, degree, given=()):
         for growth in sorted({law.growth for law in own}):
             candidates = [law for law in own if law.growth == growth]
             rows = [*products.get(growth, []), *(vector(_sorted(c.terms)) for c in candidates)]
-            span = Span(len(number))
+            span = spans[growth] = Span(len(number))
             dense = np.zeros((len(rows), len(number)))
             for i, row in enumerate(rows):
                 dense[i, list(row)] = [balanced(c) for c in row.values()]
@@ -38,6 +40,10 @@ def generators(laws, problem, degree, given=()):
                 if span.add(row[None]):
                     new.append(law)
                     basis.append((k, growth, _sorted(law.terms), True))
+    for growth, span in spans.items():
+        count = sum(law.growth == growth for law in laws)
+        if span.rank != count:
+            raise RuntimeError(f"The laws listed give {span.rank} modulo the prime, not {count}.")
     return new
 
 

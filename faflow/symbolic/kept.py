@@ -10,7 +10,7 @@ from .rationals import eigenvalues
 
 
 def kept_polynomials(velocities, degree, moving):
-    """All polynomials of degree at most `degree` that are kept, up to e^{ct}.
+    """All polynomials of degree at most `degree` that are kept, up to e^{ct} with rational c.
 
     Yields (monomials, integer coefficients, c), a basis; exact, and complete at this degree.
     """

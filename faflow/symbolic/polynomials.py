@@ -39,13 +39,13 @@ def discover_polynomials(rule, sizes, degree, how, activation, bias, known=(), s
     if how != "both":
         problem = Problem(rule, how == "numeric", *network)
         laws, own = problem.kept(degree), problem.entries_of(known, degree)
-        return _found(problem, degree, generators([*own, *laws], problem, degree), len(laws))
+        return _found(problem, degree, generators(laws, problem, degree, own), len(laws))
     problem = Problem(rule, True, *network)
     symbolic = discover_polynomials(
         problem.rule, sizes, degree, "symbolic", activation, bias, known
     )
     laws, special = problem.kept(degree), [law.at(problem.rule) for law in symbolic]
-    more = generators(laws, problem, degree, [law for law in special if law.terms])
+    more = generators(laws, problem, degree, given=[law for law in special if law.terms])
     found = _found(problem, degree, [*symbolic, *more], len(laws))
     return replace(found, scope=f"{symbolic.scope}; and for the feedback of this rule")
 
@@ -107,6 +107,8 @@ class Problem:
         question = Question(None, None, rule, activation, bias, "any", {})
         self.scope = f"sizes {'-'.join(map(str, sizes))} of {question.network()}"
         self.scope += f", any data{question.patterns}, any loss{', this feedback' * bool(given)}"
+        if any(not data for terms in own for _, _, data in terms):  # decay or friction
+            self.scope += ", up to e^{ct} with rational c"
 
     def _terms(self, polynomial):
         n = len(self.places)
