@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GV, RK, SXL = "garg_vempala_2021", "robertson_koyejo_2023", "song_xu_lafferty_2021"
 JT, LI, RE, CB = "ji_telgarsky_2020", "lillicrap_2016", "refinetti_2021", "chu_bacho_2023"
 DU, AK, NO, ONE = "du_hu_lee_2018", "akrout_2019", "noekland_2016", "one_layer"
+CO = "conservation"
 
 
 class Fault(NamedTuple):
@@ -350,6 +351,82 @@ FAULTS = (
         ((JT, "margin_growth"), (JT, "rates")),
     ),
     Fault("flow/lognorm.py:lognorm", "- log_scale(rule", "+ log_scale(rule", ((JT, "rates"),)),
+    # momentum, laws found, proofs and certificates
+    Fault(
+        "momentum.py:HeavyBall.velocity",
+        "F - self.friction * U",
+        "F + self.friction * U",
+        ((CO, "momentum"),),
+    ),
+    Fault("momentum.py:HeavyBall.velocity", "(*V, *(", "(*at, *(", ((CO, "momentum"),)),
+    Fault(
+        "symbolic/brackets.py:bracket",
+        "rate - V.split(used)[1]",
+        "rate + V.split(used)[1]",
+        ((CO, "count_gradient"),),
+    ),
+    Fault("symbolic/brackets.py:bracket", "rate - V.split(used)[1]", "rate", ((CO, "table"),)),
+    Fault(
+        "symbolic/brackets.py:Point.field",
+        "(*self.rule(task, state[:-1]), state[-1])",
+        "(*self.rule(task, state[:-1]), 2 * state[-1])",
+        ((CO, "count_decays"),),
+    ),
+    Fault("symbolic/brackets.py:lie_rank", "history[-1] == history[-2]", "True", ((CO, "table"),)),
+    Fault(
+        "symbolic/jacobian.py:_derivatives",
+        "residue(growth) * here",
+        "residue(2 * growth) * here",
+        ((CO, "count_decays"),),
+    ),
+    Fault(
+        "symbolic/jacobian.py:with_chains",
+        "-reduced(along",
+        "reduced(along",
+        ((CO, "chains"),),
+    ),
+    Fault("symbolic/unknowns.py:Unknown.columns", "-C if k", "C if k", ((CO, "direct_feedback"),)),
+    Fault(
+        "symbolic/unknowns.py:unknowns",
+        "below[1][-len(here[1]) :] != here[1]",
+        "False",
+        ((CO, "count_direct"),),
+    ),
+    Fault(
+        "symbolic/prove.py:prove_growing", "* -growth", "* growth", ((CO, "count_linear_decays"),)
+    ),
+    Fault(
+        "symbolic/prove.py:Question.answer",
+        "rate = rate - self._named",
+        "rate = rate + self._named",
+        ((CO, "matched_decays"),),
+    ),
+    Fault("symbolic/prove.py:_by_words", "not rate,", "True,", ((CO, "linear_feedback"),)),
+    Fault(
+        "symbolic/search.py:Search.laws",
+        "if w in number}",
+        "if w in number} if False else {}",
+        ((CO, "count_linear_decays"),),
+    ),
+    Fault(
+        "symbolic/rationals.py:null_space",
+        "-_fraction(reduced",
+        "_fraction(reduced",
+        ((CO, "linear_feedback"),),
+    ),
+    Fault(
+        "matrices/series.py:Series._product",
+        "out[i + j] + term",
+        "out[i + j] - term",
+        ((CO, "linear_feedback"),),
+    ),
+    Fault("matrices/jets.py:Jet._times", "if not s & t", "if s != t", ((CO, "count_feedback"),)),
+    Fault(
+        "matrices/residues.py:_cleared",
+        "M - product(M[:, pivots], rows)",
+        "M + product(M[:, pivots], rows)",
+        ((CO, "count_feedback"),),
+    ),
 )
 
 

@@ -120,7 +120,7 @@ def matrix(M, name):
         made = np.asarray(M)
         if made.dtype.kind not in "biuf":
             raise TypeError
-        made = made.astype(float)
+        given, made = made, made.astype(float)
     except (TypeError, ValueError):
         seen = " ".join(repr(M).split())
         raise ValueError(f"{name} must be a matrix of real numbers, but is {seen:.60}.") from None
@@ -129,6 +129,8 @@ def matrix(M, name):
     if not np.isfinite(made).all():
         where = tuple(map(int, np.argwhere(~np.isfinite(made))[0]))
         raise ValueError(f"{name} must be finite, but entry {where} is {made[where]}.")
+    if given.dtype.kind in "iu" and (np.abs(made) >= 2**53).any():
+        raise ValueError(f"{name} has integers above 2^53, which floats round; give Fractions.")
     return made
 
 

@@ -248,6 +248,11 @@ def test_feedback_that_is_singular_but_for_rounding_is_refused():
     B = np.outer([0.1, 0.2, 0.3], [0.7, -0.3])
     with pytest.raises(ValueError, match="B2 has rank 1 within rounding but rank 2 exactly"):
         ff.certify(ff.FA((B,)), (4, 3, 2))
+    whole = np.array([[10**9, 10**9 + 1], [10**9 - 1, 10**9], [0, 0]])
+    assert np.linalg.matrix_rank(whole.astype(float)) == 1
+    assert ff.certify(ff.FA((whole,)), (4, 3, 2)).law_rank == 6 + 4 - 1  # rank 2: N'QN is N'WW'N
+    with pytest.raises(ValueError, match="which floats round"):
+        ff.FA((whole * 10**9,))
 
 
 def test_the_feedback_of_the_first_weights_is_counted_from_there():
@@ -287,6 +292,12 @@ def test_laws_of_one_s_own_are_proved_before_they_count():
     assert (certificate.law_rank, certificate.at_most, certificate.count) == (6, 7, None)
     assert "at least 6 independent laws, at most 7" in str(certificate)
     with pytest.raises(ValueError, match="The law balance is NOT kept"):
+        ff.certify(ff.FA, (2, 3, 2), [laws.balance])
+
+
+def test_a_law_that_is_none_is_found_out_though_a_proof_let_it_pass(monkeypatch):
+    monkeypatch.setattr("faflow.symbolic.certify._check", lambda *_: None)
+    with pytest.raises(RuntimeError, match="balance counts as kept, but it moves"):
         ff.certify(ff.FA, (2, 3, 2), [laws.balance])
 
 

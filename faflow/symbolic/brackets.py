@@ -40,6 +40,7 @@ class Point:
         self.sizes, self.bias = sizes, bias
         rule = exactly(rule, len(sizes) - 1)
         self.given, self.exact = bool(rule.B), rule.B
+        self.rounded = not all(map(_whole_or_exact, rule.B))
         shapes = rule.fixed(sizes)
         if self.given:
             self.exact = exactly_shaped(rule.B, shapes, "Feedback")
@@ -148,6 +149,11 @@ def _check_signs(at):
     """Raise ValueError unless the residues of these weights have the signs of the weights."""
     if any(x != int(x) or not 0 < abs(x) < P // 2 for W in at for x in W.ravel()):
         raise ValueError("With sign feedback the start must be in integers other than 0.")
+
+
+def _whole_or_exact(M):
+    """Whether the entries are meant to the last digit: objects, or whole numbers."""
+    return M.dtype == object or bool((np.rint(M) == M).all() and (np.abs(M) <= 2**53).all())
 
 
 def _as_integer_or_fraction(number):

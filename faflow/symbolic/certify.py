@@ -14,7 +14,7 @@ from .blocks import block_ranks
 from .brackets import Point, lie_rank
 from .certificate import Certificate
 from .discover import discover
-from .jacobian import check_null_spaces, jacobian_rank, with_chains
+from .jacobian import check_kept, check_null_spaces, jacobian_rank, with_chains
 from .law import Law
 from .problems import check_bias, check_law, check_seed, exactly, fitting
 from .prove import prove_growing
@@ -93,6 +93,7 @@ def certify(
             **about,
         )
     check_null_spaces(known, point)
+    check_kept(known, point, rng.spawn(1)[0])
     found = jacobian_rank(known, point, rng)
     reached, history = lie_rank(point, rng, target=point.dimension - found)
     chains = () if found + reached == point.dimension else _chains(asked, sizes, point)

@@ -31,6 +31,14 @@ def jacobian_rank(laws, point, rng):
     return span.rank
 
 
+def check_kept(laws, point, rng):
+    """Raise RuntimeError for a law that moves along the velocities at the point."""
+    for law in laws:
+        if _derivatives([law], point, point.field(2, rng)(point.state)).any():
+            name = getattr(law, "__name__", law)
+            raise RuntimeError(f"The law {name} counts as kept, but it moves modulo the prime.")
+
+
 def with_chains(chains, laws, point, rng):
     """`jacobian_rank` with the local laws of chains of layers, besides those given.
 
@@ -76,7 +84,7 @@ def _blocks(point):
 
 def _derivatives(laws, point, directions):
     """(batch, entries) of the derivatives of all laws along a batch of directions."""
-    batch = len(directions[0].parts[0])
+    batch = max(len(M) for V in directions for M in V.parts.values())
     state = moved(point.w, directions[: len(point.w)], 0)
     rows = []
     for law in laws:
@@ -108,8 +116,8 @@ def check_null_spaces(laws, point):
         stacked = np.concatenate([M.parts[0][0] for M in unknown.columns(made)])
         seen, name = rank(stacked), " and ".join(" ".join(names) for names in unknown.products)
         if point.given or not point.rule.fixed(point.sizes):
-            true, floats = _true_rank(unknown, point)
-            if floats < true:
+            true, floats = _true_ranks(unknown, point)
+            if point.rounded and floats < true:
                 raise ValueError(
                     f"{name} has rank {floats} within rounding but rank {true} exactly; give the"
                     " feedback in integers or Fractions to have the rank you mean."
@@ -129,7 +137,7 @@ def generic_rank(unknown, shapes):
     return min(sum(narrowest), shapes[unknown.products[0][-1]][1])
 
 
-def _true_rank(unknown, point):
+def _true_ranks(unknown, point):
     """(exactly, in floats): the rank of what an unknown is null to, at the feedback given."""
     import flint
 
