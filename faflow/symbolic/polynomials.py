@@ -6,6 +6,7 @@ from math import comb, lcm
 
 import numpy as np
 
+from ..draws import generator
 from ..matrices import Series
 from ..matrices.residues import rank
 from ..nets import replaced
@@ -172,7 +173,7 @@ class Problem:
 
 def _drawn(shapes, seed):
     """Small random integers of full rank."""
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, "feedback")
     made = []
     for shape in shapes.values():
         M = rng.integers(-9, 10, shape)
