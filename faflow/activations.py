@@ -34,7 +34,9 @@ def _function(name):
         if z.dtype == np.dtype(object):
             import sympy
 
-            if type(z.flat[0]).__module__.startswith("flint"):
+            from .matrices import Polynomial
+
+            if isinstance(z.flat[0], Polynomial):
                 raise TypeError(f"Polynomials have no {name}; use algebra='sympy'.")
             sigmoid = lambda x: 1 / (1 + sympy.exp(-x))
             softplus = lambda x: sympy.log(1 + sympy.exp(x))

@@ -81,11 +81,19 @@ class Rule:
 
     def __call__(self, task, w):
         moved = self.velocity(task, w)
+        count = len(moved) if isinstance(moved, tuple | list) else repr(moved)[:40]
+        if count != len(w):
+            raise ValueError(f"{self.name} must give {len(w)} velocities, but gives {count}.")
         return tuple(
             self._scaled(layer, W, V) for layer, W, V in zip(self.layers(w), w, moved, strict=True)
         )
 
     def _scaled(self, layer, W, V):
+        wanted, seen = (getattr(M, "shape", None) for M in (W, V))
+        if seen != wanted:  # which might be broadcast
+            raise ValueError(
+                f"{self.name} must give layer {layer} a velocity of shape {wanted}, not {seen}."
+            )
         rate, decay = self.rate(layer), _of_layer(self.decay, layer)
         if isinstance(decay, Piecewise):
             raise TypeError("This decay changes in time: take the rule at one time by .at(t).")

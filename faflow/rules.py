@@ -5,6 +5,7 @@ The flow integrates it, a discrete step adds a multiple of it, a law is differen
 A rule is told apart by how it carries the error from one layer to the one below.
 """
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -95,7 +96,8 @@ class SignFA(Rule):
 
     def _feedback(self, W):
         if isinstance(W, Words):
-            name = f"sign({W})" if self.beta is None else f"tanh({self.beta} {W})"
+            plain = re.sub(r"\.| J_\w+", "", str(W))  # W2 for its columns without the biases
+            name = f"sign({plain})" if self.beta is None else f"tanh({self.beta} {plain})"
             return W.alphabet.letter(name, W.rows, W.cols)
         if self.beta is not None:
             return tanh_of(self.beta * W)

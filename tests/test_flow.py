@@ -587,7 +587,7 @@ def test_velocities_too_large_to_step_from_end_the_run():
 
 def test_a_velocity_of_the_wrong_shape_is_refused():
     given, w0 = ff.Task(np.eye(2), np.eye(2)), (np.eye(2),)
-    with pytest.raises(ValueError, match="gives velocities of shapes"):
+    with pytest.raises(ValueError, match="must give layer 0 a velocity of shape"):
         ff.integrate(still((np.ones((1, 2)),)), given, w0, [0, 1])
 
 

@@ -60,8 +60,9 @@ def test_residues_of_fractions_undo_their_denominators():
             Fraction(x).numerator
         )
     assert balanced(int(inverse(17)) * 17) == 1
-    with pytest.raises(TypeError, match=r"rational factors only, but got 0\.5"):
-        residue(0.5)
+    assert residue(0.5) == residue(Fraction(1, 2))
+    with pytest.raises(TypeError, match="rational factors only, but got nan"):
+        residue(float("nan"))
 
 
 def jets(matrices, moved=()):

@@ -14,6 +14,7 @@ from .batches import null_spaces
 from .jets import Jet as Jet
 from .jets import residue as residue
 from .normal import Letter as Letter
+from .polynomial import Polynomial as Polynomial
 from .residues import Span as Span
 from .residues import null_space
 from .series import Series as Series

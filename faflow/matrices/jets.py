@@ -1,11 +1,11 @@
 """Batches of matrices modulo a prime, with nilpotent increments: exact derivatives of any order."""
 
 from fractions import Fraction
-from numbers import Rational
 
 import numpy as np
 
 from .residues import P, balanced, product, reduced
+from .words import exact
 
 
 class Jet:
@@ -74,7 +74,7 @@ class Jet:
     __rmul__ = __mul__
 
     def __truediv__(self, number):
-        return self * Fraction(1, number)
+        return self * (1 / Fraction(exact(number)))
 
     def sign(self):
         """The signs of the integers that the residues are; increments do not change them."""
@@ -110,8 +110,7 @@ class Jet:
 
 def residue(number):
     """The residue of a rational number whose denominator the prime does not divide."""
-    if not isinstance(number, Rational):
-        raise TypeError(f"Residues take rational factors only, but got {number!r}.")
+    number = exact(number)
     return balanced(number.numerator * pow(int(number.denominator), -1, P) % P)
 
 

@@ -1,7 +1,7 @@
 """Sums of words in matrices of unnamed size: what holds between them holds for every size."""
 
 from fractions import Fraction
-from numbers import Rational
+from numbers import Integral, Rational
 
 import numpy as np
 
@@ -265,8 +265,10 @@ class Words:
 
 def exact(number):
     """`number` as an integer or `Fraction`, a float by its exact binary value."""
+    if isinstance(number, Integral):
+        return int(number)
     if isinstance(number, Rational):
-        return number
+        return Fraction(number)
     if isinstance(number, float | np.floating) and np.isfinite(number):
         return Fraction(float(number))
-    raise TypeError(f"Words take rational factors only, but got {number!r}.")
+    raise TypeError(f"Exact algebra takes rational factors only, but got {number!r:.60}.")

@@ -14,10 +14,10 @@ import numpy as np
 from ..matrices import Jet
 from ..matrices.batches import ranks
 from ..matrices.residues import P, draw
-from ..nets import any_loss, linear, replaced
+from ..nets import linear, replaced
 from .brackets import bracket, moved
 from .jacobian import generic_rank
-from .problems import problem_task
+from .problems import any_loss, problem_task
 
 CHUNK = 60_000
 """Pairs taken at once."""
@@ -128,8 +128,8 @@ class Small:
     def _field(self, rng):
         column = lambda n: Jet({0: draw(rng, self.batch, n, 1)})
         ends = column(self.sizes[0]), column(self.sizes[-1])
-        task = problem_task(*ends, linear, any_loss, False)
-        return lambda w: self.rule(task, w)
+        make = lambda: problem_task(ends[0], ends[1], linear, any_loss(ends[1]), False)
+        return lambda w: self.rule(make(), w)
 
     def _kept_rows(self, vectors):
         """(batch, kept) of tangent vectors."""

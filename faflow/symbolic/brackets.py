@@ -6,16 +6,19 @@ import numpy as np
 
 from ..matrices import Jet, Span, residue
 from ..matrices.residues import P, draw
-from ..nets import any_loss, gated, linear, replaced
+from ..nets import linear, replaced
 from ..rules import SignFA
 from .problems import (
+    any_loss,
     exactly,
     exactly_shaped,
     first_clause,
+    gate_layers,
     gates,
     one_or_more,
     phi_and_scope,
     problem_task,
+    samples_add_up,
     with_numbers,
 )
 
@@ -53,10 +56,9 @@ class Point:
                 _check_signs(at)
         self.at = at
         self.w = _drawn(rng, shapes) if at is None else _residues(at)
-        still = self._task(1, rng, lambda n: Jet({0: np.zeros((1, n, 1))}))  # no data
         try:
-            moving = self.rule(still, self.w)
-            self.timed = any(V.parts[0].any() for V in moving)
+            self.timed = any(V.parts[0].any() for V in self._still())
+            self.data = self._scope_of_data(rng.spawn(1)[0])
         except (TypeError, AttributeError, LookupError) as error:
             name = type(rule).__name__
             raise ValueError(
@@ -65,23 +67,55 @@ class Point:
         self.state = (*self.w, Jet({0: np.ones((1, 1, 1))})) if self.timed else self.w
         self.dimension = sum(int(np.prod(W.shape)) for W in self.state)
 
-    def _task(self, batch, rng, column=None):
-        column = column or (lambda n: Jet({0: draw(rng, batch, n, 1)}))
-        sizes, depth, phi = self.sizes, len(self.sizes) - 1, linear
+    def _data(self, draw_columns):
+        """{name: matrix} of all that data are: inputs, slopes, errors and targets."""
+        depth, made = len(self.sizes) - 1, {}
         if self.gates is not None:
-            make = lambda name, k: gated(column(sizes[k + 1]), self.gates)
-            phi = gates(self.rule, depth, make, "G")
-        X = one_or_more("X", self.rule.inputs(depth), lambda name: column(sizes[0]))
-        return problem_task(X, column(sizes[-1]), phi, any_loss, self.bias)
+            layers = gate_layers(self.rule, depth, "G")
+            made = {name: draw_columns(self.sizes[k]) for name, k in layers.items()}
+        put = lambda name: made.setdefault(name, draw_columns(self.sizes[0]))
+        one_or_more("X", self.rule.inputs(depth), put)
+        return made | {name: draw_columns(self.sizes[-1]) for name in "EY"}
+
+    def _velocities(self, data, w):
+        depth, phi = len(self.sizes) - 1, linear
+        if self.gates is not None:
+            phi = gates(self.rule, depth, data, self.gates, "G")
+        X = one_or_more("X", self.rule.inputs(depth), data.get)
+        task = problem_task(X, data["Y"], phi, any_loss(data["E"]), self.bias)
+        return self.rule(task, w)
+
+    def _still(self):
+        """The velocities without data: of decay and friction alone."""
+        return self._velocities(self._data(lambda n: Jet({0: np.zeros((1, n, 1))})), self.w)
+
+    def _scope_of_data(self, rng):
+        """For which data all is that is found for one sample: all, if samples add up.
+
+        For rules of one's own the velocities of two and of three are compared with their sums.
+        """
+        if samples_add_up(self.rule):
+            return "all data"
+        still = self._still()
+        for count in (2, 3):
+            data = self._data(lambda n: Jet({0: draw(rng, 1, n, count)}))  # noqa: B023
+            rest = [V - U for V, U in zip(self._velocities(data, self.w), still, strict=True)]
+            for j in range(count):
+                one = {n: M.map(lambda x, j=j: x[..., j : j + 1]) for n, M in data.items()}
+                alone = self._velocities(one, self.w)
+                rest = [R - V + U for R, V, U in zip(rest, alone, still, strict=True)]
+            if any(M.any() for R in rest for M in R.parts.values()):
+                return "one sample"
+        return "all data, as samples add up (2 and 3 tried)"
 
     def field(self, batch, rng):
         """A batch of velocities, as functions of the state: one sample, error and pattern each."""
-        task = self._task(batch, rng)
+        data = self._data(lambda n: Jet({0: draw(rng, batch, n, 1)}))
 
         def velocity(state):
             if self.timed:
-                return (*self.rule(task, state[:-1]), state[-1])
-            return self.rule(task, state)
+                return (*self._velocities(data, state[:-1]), state[-1])
+            return self._velocities(data, state)
 
         return velocity
 

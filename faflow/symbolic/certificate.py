@@ -20,6 +20,7 @@ class Certificate:
 
     dimension: D, the number of variables; one of them time if `timed`, the laws then being
         functions of the state and of t.
+    data: which they are: all, or one sample where samples do not add up.
     laws: as text.  own: whether they were given, not found.
     law_rank: q, the rank of their Jacobian modulo `prime`, a lower bound of the count.
     lie_rank: r, the rank of the Lie brackets, so that D - r is an upper bound; `history` by depth.
@@ -34,6 +35,7 @@ class Certificate:
     sizes: tuple
     activation: str
     scope: str
+    data: str
     bias: bool
     dimension: int
     laws: tuple
@@ -92,7 +94,8 @@ class Certificate:
         name, sizes = self.rule_name, "-".join(map(str, self.sizes))
         attends = self.rule.network_name == "attention"
         patterns = " and activation patterns" * ("piecewise" in self.scope)
-        data = "all data" + (" and attention patterns" if attends else patterns)
+        patterns += " and slopes" * ("degree" in self.scope)
+        data = self.data + (" and attention patterns" if attends else patterns)
         scope = "" if attends else self.scope
         where = ", ".join(filter(None, (f"{name} on {sizes}", scope, data, self.feedback)))
         where += ", from the start given" * (self.at is not None)

@@ -58,12 +58,13 @@ def certify(
     check_bias(bias)
     if laws is not None and (callable(laws) or not hasattr(laws, "__iter__")):
         raise TypeError(f"laws must be a list of functions law(rule, w), not {laws!r:.60}.")
+    laws = None if laws is None else tuple(laws)
     for law in laws or ():
         check_law(law)
     network = {"activation": activation, "bias": bias}
     asked = exactly(rule, len(sizes) - 1)
     fitting(asked, sizes)
-    depth, rng = len(sizes) - 1, np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     entries = sum(n * m for n, m in asked.state(sizes, bias).values())
     blocks = method == "blocks" or (method == "auto" and entries > DENSE)
     if blocks:
@@ -71,9 +72,9 @@ def certify(
     else:
         point = Point(asked, sizes, rng, at=at, **network)
     if laws is None:
-        known = _known(asked, depth, activation, bias)
+        known = _known(asked, sizes, activation, bias)
     else:
-        known = tuple(laws)
+        known = laws
         for law in known:
             _check(law, rule, sizes, network)
     about: dict = {"sizes": sizes, "laws": tuple(map(_shown, known)), "own": laws is not None}
@@ -85,6 +86,7 @@ def certify(
         return Certificate(
             rule=asked,
             scope="linear",
+            data="all data",
             dimension=dimension,
             law_rank=found,
             lie_rank=reached,
@@ -101,6 +103,7 @@ def certify(
     return Certificate(
         rule=replaced(asked, B=point.exact),
         scope=point.scope + " with biases" * bias,
+        data=point.data,
         at=at if at is None else point.at,
         dimension=point.dimension,
         timed=point.timed,
@@ -153,9 +156,23 @@ def _shown(law):
     return str(law) if hasattr(law, "verdict") else getattr(law, "__name__", "law")
 
 
-def _known(rule, depth, activation, bias):
-    """What `discover` finds for the rule whatever its feedback; remembered by its options."""
-    return _remembered(_plain(rule), depth, activation, bias)
+def _known(rule, sizes, activation, bias):
+    """What `discover` finds for the rule: among words, whatever its feedback, if these can say it.
+
+    That is remembered by the rule's options.  Else among polynomials of degree 2.
+    """
+    plain, depth = _plain(rule), len(sizes) - 1
+    try:
+        hash(plain)
+    except TypeError:  # options such as arrays
+        find = _remembered.__wrapped__
+    else:
+        find = _remembered
+    try:
+        return find(plain, depth, activation, bias)
+    except ValueError:
+        feedback = "numeric" if rule.B else "symbolic"
+        return tuple(discover(rule, sizes, activation=activation, bias=bias, feedback=feedback))
 
 
 def _plain(rule):

@@ -4,9 +4,10 @@ from itertools import combinations_with_replacement
 
 from ..nets import checked_sizes
 from .law import Laws
-from .problems import check_bias, check_seed, phi_and_scope
+from .problems import check_bias, check_seed, phi_and_scope, samples_add_up
 from .prove import Question
 from .search import Search
+from .signs import LOCAL
 
 FORMS = ("matrix", "diagonal", "trace")
 FEEDBACK = ("symbolic", "numeric", "both")
@@ -77,7 +78,12 @@ def discover(
     network = Question(None, None, rule, activation, bias, "any", {}).network(f"{depth}-layer ")
     letters = f"at most {length} letters" if length > 1 else "one letter"
     scope = f"words of {letters}, every size of {network}"
-    return Laws(tuple(sorted((law for law, _ in found), key=order)), scope, search.rule)
+    scope += ", one sample" * (activation != "linear" and not samples_add_up(search.rule))
+    scope += ", up to e^{ct} with rational c" * search.drifts
+    laws = tuple(sorted((law for law, _ in found), key=order))
+    scope += LOCAL * any(LOCAL in law.verdict.scope for law in laws)
+    held = [f"{n} = {M}" for n, M in search.rule.constants(search.w).items() if n != str(M)]
+    return Laws(laws, "; ".join([scope, *held]), search.rule)
 
 
 def _polynomials(rule, sizes, degree, depth, feedback, activation, bias, seed):

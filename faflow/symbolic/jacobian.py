@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..matrices import Jet, Span, residue
-from ..matrices.residues import inverse, rank, reduced
+from ..matrices.residues import P, inverse, rank, reduced
 from .brackets import MEMORY, moved
 from .law import letters
 
@@ -125,10 +125,8 @@ def check_null_spaces(laws, point):
         else:
             true = generic_rank(unknown, {n: M.shape for n, M in made.items()})
         if seen != true:
-            raise ValueError(
-                f"{name} has rank {seen} modulo the prime, but {true} is its true one; choose"
-                " another seed."
-            )
+            advice = "give smaller integers" if point.given else "take another seed"
+            raise ValueError(f"{name} has rank {true}, but {seen} modulo the prime {P}; {advice}.")
 
 
 def generic_rank(unknown, shapes):

@@ -15,6 +15,18 @@ def kept_polynomials(velocities, degree, moving):
     Yields (monomials, integer coefficients, c), a basis; exact, and complete at this degree.
     """
     made = monomials(velocities.n, degree, moving)
+    if any(not moving[list(indices)].any() for indices in velocities.pulled):
+        made = np.concatenate([made, monomials(velocities.n, degree, moving, still=True)])
+    found = _null_spaces(velocities, made)
+    moves = lambda cols: np.append(moving, False)[cols].any(1)
+    for cols, coefficients, growth in found:
+        there = moves(cols) if not growth else np.full(len(cols), True)  # without its constants
+        if there.any():
+            yield cols[there], coefficients[there], growth
+
+
+def _null_spaces(velocities, made):
+    """The same, constants being kept, too."""
     rows, columns, values, drift = derivatives(velocities, made)
     drifting = np.flatnonzero(drift >= 0)  # a drift shifted by c has the monomial itself, too
     column_block = blocks(np.append(rows, drifting), np.append(columns, drift[drifting]), len(made))

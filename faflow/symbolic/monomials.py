@@ -25,22 +25,24 @@ class Velocities:
             self.indices[row, : len(indices)] = indices
             self.data[row] = number.setdefault(data, len(number))
         self.kinds = len(number)
+        self.pulled = [indices for _, _, indices, data in flat if not data]
         coefficients = [c for _, c, _, _ in flat]
         small = all(abs(c) < 2**31 for c in coefficients)
         self.coefficients = np.array(coefficients, dtype=np.int64 if small else object)
 
 
-def monomials(n, degree, moving):
+def monomials(n, degree, moving, still=False):
     """(number, degree) indices of the monomials of degree 1 to `degree`, filled up with n.
 
-    moving: (n,) whether a variable moves; monomials in the others alone are left out.
+    moving: (n,) whether a variable moves; monomials in the others alone are left out.  still: takes
+    these alone, with the constant.
     """
     parts = []
-    for k in range(1, degree + 1):
+    for k in range(0 if still else 1, degree + 1):
         own = np.array(list(combinations_with_replacement(range(n), k)), dtype=np.int32)
         parts.append(np.hstack([own, np.full((len(own), degree - k), n, dtype=np.int32)]))
     made = np.concatenate(parts)
-    return made[np.append(moving, False)[made].any(1)]
+    return made[np.append(moving, False)[made].any(1) != still]
 
 
 def derivatives(velocities, made):

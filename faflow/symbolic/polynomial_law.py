@@ -48,7 +48,8 @@ class PolynomialLaw:
                 if place not in entry:
                     name, i, j = place
                     entry[place] = _entry(matrices[name], i, j)
-        parts = [c * reduce(mul, (entry[p] for p in places)) for places, c in self.terms.items()]
+        one = next(iter(entry.values())) * 0 + 1  # a term may be a constant
+        parts = [c * reduce(mul, (entry[p] for p in ps), one) for ps, c in self.terms.items()]
         return sum(parts[1:], parts[0])
 
     def at(self, rule):
@@ -60,7 +61,7 @@ class PolynomialLaw:
             for name, i, j in (p for p in places if p[0] in B):
                 c = c * Fraction(B[name][i, j])
             terms[here] = terms.get(here, 0) + c
-        terms = {places: c for places, c in terms.items() if c and places}
+        terms = {places: c for places, c in terms.items() if c and (places or self.growth)}
         return replace(self, terms=terms, rule=rule, name="", verdict=None)
 
     @property
@@ -79,7 +80,7 @@ class PolynomialLaw:
             body = " ".join(
                 f"{n}[{i + 1},{j + 1}]" + f"^{k}" * (k > 1) for (n, i, j), k in powers.items()
             )
-            shown.append(("- " if c < 0 else "+ ") + (f"{abs(c)} " if abs(c) != 1 else "") + body)
+            shown.append(("- " if c < 0 else "+ ") + _times(abs(c), body))
         more = len(self.terms) - SHOWN
         return " ".join(shown).removeprefix("+ ") + (
             f" + … ({more} more terms)" if more > 0 else ""
@@ -114,6 +115,10 @@ class PolynomialLaw:
         import sympy
 
         return sympy.latex(self.sympy())
+
+
+def _times(number, body):
+    return f"{number} {body}".strip() if number != 1 or not body else body
 
 
 def _entry(M, i, j):

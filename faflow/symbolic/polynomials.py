@@ -8,6 +8,7 @@ import numpy as np
 
 from ..draws import generator
 from ..matrices import Series
+from ..matrices.polynomial import variables
 from ..matrices.residues import rank
 from ..nets import replaced
 from .brackets import Point
@@ -18,8 +19,8 @@ from .law import Laws
 from .monomials import Velocities
 from .nullspace import primitive
 from .polynomial_law import PolynomialLaw
-from .problems import exactly, first_clause, given_sizes, with_numbers
-from .prove import Question, flint_number, flint_variables
+from .problems import exactly, first_clause, given_sizes
+from .prove import Question
 from .verdict import Verdict
 
 MOST = 1_000_000
@@ -67,11 +68,9 @@ def _check_size(rule, sizes, degree, how, bias):
 def _found(problem, degree, laws, total):
     for law in laws:
         problem.verify(law)
-    rng = np.random.default_rng(problem.seed)
-    network = {"activation": problem.activation, "bias": problem.bias}
-    point = Point(problem.rule, problem.sizes, rng, **network)
     scope = f"all polynomials of degree at most {degree}, {problem.scope}"
-    return Laws(tuple(laws), scope, problem.rule, total, jacobian_rank(laws, point, rng))
+    independent = jacobian_rank(laws, problem.point, problem.rng)
+    return Laws(tuple(laws), scope, problem.rule, total, independent)
 
 
 class Problem:
@@ -84,9 +83,9 @@ class Problem:
         self.rule = rule if given else replaced(rule, B=())
         self.sizes, self.activation, self.bias, self.seed = sizes, activation, bias, seed
         made, task, w, _ = given_sizes(
-            rule, sizes, flint_variables, phi=activation, bias=bias, given=given
+            rule, sizes, variables, phi=activation, bias=bias, given=given
         )
-        self.made, self.w = with_numbers(made, flint_number), w
+        self.made, self.w = made, w
         matrices = dict(zip(rule.state(sizes, bias), w, strict=True))
         if not given:
             matrices |= dict(zip(rule.fixed(sizes), made.B, strict=True))
@@ -107,7 +106,10 @@ class Problem:
         self.step = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
         question = Question(None, None, rule, activation, bias, "any", {})
         self.scope = f"sizes {'-'.join(map(str, sizes))} of {question.network()}"
-        self.scope += f", any data{question.patterns}, any loss{', this feedback' * bool(given)}"
+        self.rng = np.random.default_rng(seed)
+        self.point = Point(self.rule, sizes, self.rng, activation=activation, bias=bias)
+        data = self.point.data.replace("all", "any")
+        self.scope += f", {data}{question.patterns}, any loss{', this feedback' * bool(given)}"
         if any(not data for terms in own for _, _, data in terms):  # decay or friction
             self.scope += ", up to e^{ct} with rational c"
 
@@ -149,7 +151,7 @@ class Problem:
         This calls the rule on polynomials, and none of what found the law.
         """
         value, rate = law(self.made, self.step).coefficients
-        if rate + flint_number(law.growth) * value != 0:
+        if rate + law.growth * value != 0:
             raise RuntimeError(f"The search found {law}, but its rate is {rate}.")
 
     def entries_of(self, known, degree):

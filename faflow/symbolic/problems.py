@@ -1,12 +1,15 @@
 """A rule on a network made of letters (every size) or of exact entries (given sizes)."""
 
+import re
+
 import numpy as np
 
-from ..matrices import Alphabet, entries, exact
+from ..losses import Loss
+from ..matrices import Alphabet, Jet, entries, exact
 from ..momentum import HeavyBall
-from ..nets import Task, activation, any_loss, gated, linear, replaced, squared
+from ..nets import Task, activation, gated, linear, replaced, squared
 from ..networks import On
-from ..rules import FAStar, Piecewise, Rule
+from ..rules import RULES, FAStar, Piecewise, Rule
 
 PIECEWISE = "piecewise"
 
@@ -53,6 +56,12 @@ def with_numbers(rule, convert):
     if isinstance(rule, HeavyBall):
         return replaced(rule, of=with_numbers(rule.of, convert), friction=convert(rule.friction))
     return replaced(rule, decay=each(rule.decay), rates=each(rule.rates))
+
+
+def samples_add_up(rule):
+    """Whether velocities are sums over samples for sure: those of faflow's own rules are."""
+    inner = rule.of if isinstance(rule, HeavyBall) else rule
+    return isinstance(inner, On) or type(inner) in RULES.values()
 
 
 def check_bias(bias):
@@ -109,10 +118,11 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
     rule = replaced(rule, B=made(rule.fixed(layers)))
     rule.constants(w)  # signs of weights are letters, too
     if activity is None:
-        diagonal = lambda name, k: alphabet.letter(
-            name, layers[k + 1], layers[k + 1], diagonal=True
-        )
-        activity = gates(rule, depth, lambda name, k: gated(diagonal(name, k), degree), "D")
+        slopes = {
+            name: alphabet.letter(name, layers[k], layers[k], diagonal=True)
+            for name, k in gate_layers(rule, depth, "D").items()
+        }
+        activity = gates(rule, depth, slopes, degree, "D")
     X = one_or_more("X", rule.inputs(depth), lambda name: alphabet.letter(name, "in", samples))
     own = dict(letters or {})
     taken = {"E", "X", "Y", *alphabet.letters}
@@ -124,8 +134,8 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
     more = {name: alphabet.letter(name, *kind) for name, kind in own.items()}
     moving = {str(W) for W in w} | {"E"}
     if loss == "any":
-        E = alphabet.letter("E", layers[-1], samples)
-        task = problem_task(X, E, activity, any_loss, bias)
+        E, Y = (alphabet.letter(name, layers[-1], samples) for name in "EY")
+        task = problem_task(X, Y, activity, any_loss(E), bias)
     else:
         if isinstance(X, tuple):
             raise ValueError("A linear teacher is for networks of one column of input a sample.")
@@ -145,7 +155,7 @@ def _relate(alphabet, text, moving):
 
     def read(side):
         product = None
-        for name in side.split():
+        for name in re.findall(r"[^\s(]+(?:\([^)]*\)'?)?", side):  # tanh(2 W2)' is one
             bare = name.removesuffix("'")
             if bare not in alphabet.letters:
                 known = ", ".join(alphabet.letters)
@@ -183,11 +193,14 @@ def given_sizes(
     kinds = state | ({} if given else fixed)
     depth = len(sizes) - 1
     if activity is None and task is None:
-        gates(rule, depth, lambda name, k: kinds.setdefault(name, (sizes[k + 1], samples)), "G")
+        kinds |= {n: (sizes[k], samples) for n, k in gate_layers(rule, depth, "G").items()}
     if task is None:
         column = lambda name: kinds.setdefault(name, (sizes[0], samples))
         one_or_more("X", rule.inputs(depth), column)
-        kinds |= {"E": (sizes[-1], samples)} if loss == "any" else {"Y": (sizes[-1], sizes[0])}
+        if loss == "any":
+            kinds |= {"E": (sizes[-1], samples), "Y": (sizes[-1], samples)}
+        else:
+            kinds["Y"] = (sizes[-1], sizes[0])
     names = [f"{m}_{i + 1}_{j + 1}" for m, s in kinds.items() for i, j in np.ndindex(*s)]
     variables = make(names)
     pool, zero = iter(variables), variables[0] * 0
@@ -201,12 +214,12 @@ def given_sizes(
     if task is not None:
         shaped = {"X": (sizes[0], samples), "Y": (sizes[-1], samples)}
         X, Y = map(constant, exactly_shaped((task.X, task.Y), shaped, "The data"))
-        return rule, replaced(task, X=X, Y=Y), w, {}
+        return rule, replaced(task, X=X, Y=Y, output_scale=exact(task.output_scale)), w, {}
     if activity is None:
-        activity = gates(rule, depth, lambda name, k: gated(made[name], degree), "G")
+        activity = gates(rule, depth, made, degree, "G")
     X, more = one_or_more("X", rule.inputs(depth), made.get), {}
     if loss == "any":
-        task = problem_task(X, made["E"], activity, any_loss, bias)
+        task = problem_task(X, made["Y"], activity, any_loss(made["E"]), bias)
     elif isinstance(X, tuple):
         raise ValueError("A linear teacher is for networks of one column of input a sample.")
     else:
@@ -233,19 +246,74 @@ def exactly_shaped(matrices, shapes, what):
     return tuple(made)
 
 
-def gates(rule, depth, make, letter):
-    """The activation of each hidden layer, made by ``make(name, k)`` at every place it has."""
+def gates(rule, depth, slopes, degree, letter):
+    """The activation of each hidden layer, with its slopes by name at every place it has.
+
+    Each is known at one point only, where a rule evaluates it: its slopes elsewhere are others.
+    """
     made = []
     for k, count in enumerate(rule.gates(depth)):
-        name = f"{letter}{k + 1}"
-        one = one_or_more(name, count, lambda name, k=k: make(name, k)) if count else linear
+        make = lambda name, k=k: _at_one_point(
+            gated(slopes[name], degree), f"The activation of layer {k + 1}"
+        )
+        one = one_or_more(f"{letter}{k + 1}", count, make) if count else linear
         made.append(list(one) if count > 1 else one)
     return tuple(made)
+
+
+def gate_layers(rule, depth, letter):
+    """{name: layer} of the slopes at every place of a network."""
+    made = {}
+    for k, count in enumerate(rule.gates(depth)):
+        if count:
+            one_or_more(f"{letter}{k + 1}", count, lambda name, k=k: made.setdefault(name, k + 1))
+    return made
 
 
 def one_or_more(name, count, make):
     """``make(name)``, or a tuple of them with numbered names."""
     return make(name) if count == 1 else tuple(make(f"{name}_{q + 1}") for q in range(count))
+
+
+def any_loss(E):
+    """Every differentiable loss at one output: minus its derivative there is E."""
+    once = OnePoint("The error", "take loss='squared'")
+    return Loss("any", _no_value, lambda f, Y: once.at(f, E))
+
+
+def _no_value(f, Y):
+    raise ValueError("A rule for any loss cannot ask for its value; take loss='squared'.")
+
+
+def _at_one_point(phi, what):
+    once = OnePoint(what, "take sizes and a smooth activation")
+    pull = lambda z, error: once.at(z, phi.pull(z, error))
+    return phi._replace(f=lambda z: once.at(z, phi.f(z)), pull=pull)
+
+
+class OnePoint:
+    """Lets a function be evaluated again and again, but at one point."""
+
+    def __init__(self, what, advice):
+        self.what, self.advice, self.point = what, advice, None
+
+    def at(self, point, value):
+        """The value, if the point is the one seen before.  Raises ValueError if it is not."""
+        if self.point is not None and not _same(self.point, point):
+            raise ValueError(
+                f"{self.what} is evaluated at two points, with any two values; {self.advice}."
+            )
+        self.point = point
+        return value
+
+
+def _same(one, other):
+    if isinstance(one, Jet):
+        a, b = one.parts, other.parts
+        return a.keys() == b.keys() and all(np.array_equal(a[s], b[s]) for s in a)
+    if isinstance(one, np.ndarray):
+        return one.shape == other.shape and all(one.ravel() == other.ravel())
+    return one is other or one == other
 
 
 def problem_task(X, Y, phi, loss, bias):

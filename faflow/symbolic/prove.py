@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 
 from ..matrices import Series, Words, entries
-from ..momentum import HeavyBall
-from ..nets import Task, checked_sizes
-from ..networks import On
-from ..rules import RULES
+from ..matrices.polynomial import variables
+from ..nets import Task, activation, checked_sizes
 from .problems import (
     check_bias,
     check_law,
     every_size,
     given_sizes,
     phi_and_scope,
-    with_numbers,
+    samples_add_up,
 )
 from .signs import LOCAL, while_signs_last
 from .verdict import Verdict
@@ -143,11 +141,12 @@ class Question:
 
     @property
     def patterns(self):
-        """What is left open besides the data: which units are active, what attends to what."""
+        """What is left open besides the data: the slopes of units, what attends to what."""
         if getattr(self.rule, "network_name", "") == "attention":
             return " and attention patterns"
-        piecewise = phi_and_scope(self.activation)[2] == "piecewise linear"
-        return " and activation patterns" * piecewise
+        degree, words = phi_and_scope(self.activation)[1:]
+        homogeneous = " and slopes" if degree not in (None, 1) else ""
+        return " and activation patterns" if words == "piecewise linear" else homogeneous
 
     @property
     def losses(self):
@@ -234,7 +233,7 @@ def _by_entries(question, sizes, samples, algebra):
         rule, task, w, given = given_sizes(
             question.rule,
             sizes,
-            flint_variables if name == "flint" else _sympy_variables,
+            variables if name == "flint" else _sympy_variables,
             phi=question.activation,
             bias=question.bias,
             loss=question.loss,
@@ -242,8 +241,6 @@ def _by_entries(question, sizes, samples, algebra):
             given=question.feedback == "given",
             task=question.task,
         )
-        if name == "flint":
-            rule = with_numbers(rule, flint_number)
         try:
             value, rate = question.answer(rule, w, rule(task, w), given)
             break
@@ -252,6 +249,7 @@ def _by_entries(question, sizes, samples, algebra):
                 raise ValueError(f"{name} cannot evaluate this law: {problem}") from problem
     rate, value = _array(rate), _array(value)
     if name == "sympy":
+        _check_exact(value, rate)
         rate = _array(np.frompyfunc(_settled, 1, 1)(rate))
     zero = all(entry == 0 for entry in rate.ravel())
     scope = f"sizes {'-'.join(map(str, sizes))} of {question.network()}"
@@ -281,6 +279,8 @@ def _of_task(task, sizes, chosen):
         raise ValueError(f"The task goes from {ends[0]} to {ends[1]}, but the sizes are {sizes}.")
     if task.loss.name != "squared" or len(task.activations) > 1:
         raise ValueError("A proof for given data needs the squared loss and one activation.")
+    if not activation(task.phi).smooth:
+        raise ValueError("A proof for given data needs a smooth activation: patterns change.")
     return task.phi, task.bias, "task", task.X.shape[1]
 
 
@@ -295,31 +295,28 @@ def _data(rule, samples, question):
 
     With another rule, or a law that may see all the data, no more is decided than was tried.
     """
-    inner = rule.of if isinstance(rule, HeavyBall) else rule
-    ours = isinstance(inner, On) or type(inner) in RULES.values()
-    if ours and question.loss == "any":
+    if samples_add_up(rule) and question.loss == "any":
         return "data"
     return f"{samples} sample{'s' * (samples > 1)}"
-
-
-def flint_variables(names):
-    """Variables of polynomials over the rationals, one for each name."""
-    import flint
-
-    return flint.fmpq_mpoly_ctx.get(names, flint.Ordering.degrevlex).gens()
-
-
-def flint_number(value):
-    """flint's rational; it does not know `Fraction`."""
-    import flint
-
-    return flint.fmpq(int(value.numerator), int(value.denominator))
 
 
 def _sympy_variables(names):
     import sympy
 
     return [sympy.Symbol(name, real=True) for name in names]
+
+
+def _check_exact(*arrays):
+    """Raise ValueError for entries with floating-point numbers, which SymPy rounds."""
+    import sympy
+
+    for entry in (e for array in arrays for e in array.ravel()):
+        floats = sympy.sympify(entry).atoms(sympy.Float)
+        if floats:
+            raise ValueError(
+                f"SymPy would round {min(floats, key=str)}; write numbers in the rule, the law and"
+                " the activation as integers or Fractions."
+            )
 
 
 def _settled(expression):

@@ -68,6 +68,7 @@ class Search:
         self.layers = [*(u.space for u in self.unknowns), *dict.fromkeys(names[::-1]), *numbers]
         self.free = set(extra)
         self.fixed = {*self.rule.constants(w), *extra}
+        self.drifts = False  # whether decay or friction changes a word
         self.steps = {}  # by the space on the left: (name, flipped, space on the right)
         for name, M in self.now.items():
             self.steps.setdefault(M.rows, []).append((name, False, M.cols))
@@ -87,7 +88,7 @@ class Search:
         waiting: list = [((), pair[0], 0)]
         while waiting:
             path, space, count = waiting.pop()
-            if path and space == pair[1] and any(name not in self.fixed for name, _ in path):
+            if path and space == pair[1]:
                 yield path
             if len(path) > 1 and path[-1][0] in self.free:
                 continue
@@ -100,22 +101,26 @@ class Search:
 
     def laws(self, pairs, form, longest, found):
         """New laws, (Law, its words here), that do not follow from those `found`."""
-        candidates = {}
+        candidates, still = {}, {}
         paths = (path for pair in pairs for path in self.paths(pair, longest, form))
         for path in sorted(paths, key=lambda p: (len(p), str(p))):
             value = self._product(path, self.now, form)
             if len(value.terms) == 1:
-                candidates.setdefault(next(iter(value.terms)), path)
+                stands = all(name in self.fixed for name, _ in path)
+                (still if stands else candidates).setdefault(next(iter(value.terms)), path)
         if not candidates:
             return []
+        rates = [self._rate(path, form) for path in candidates.values()]
+        pulled = {w for rate in rates for w in rate if w in still}  # by a decay towards constants
+        candidates |= {w: path for w, path in still.items() if w in pulled}
+        rates += [{} for _ in pulled]
         number = {key: j for j, key in enumerate(candidates)}
         told, drift = [], []  # what the data change, and what decay and friction change
-        for path in candidates.values():
-            rate = self._product(path, self.series, form)
-            rate = rate.coefficients[1].terms if isinstance(rate, Series) else {}
+        for rate in rates:
             told.append({w: c for w, c in rate.items() if w not in number})
             drift.append({number[w]: c for w, c in rate.items() if w in number})
         new = []
+        self.drifts = self.drifts or any(drift)
         for exponent in eigenvalues(drift) if any(drift) else [Fraction(0)]:
             shifted = [combined(own, {j: 1}, -exponent) for j, own in enumerate(drift)]
             kept = null_space([t | s for t, s in zip(told, shifted, strict=True)])
@@ -128,6 +133,9 @@ class Search:
         keys = list(candidates)
         space, follows = Span(), Span()
         vectors = [{k: c for k, c in zip(keys, v, strict=True) if c} for v in kept]
+        if not growth:  # without its constants
+            moves = lambda k: any(m.name not in self.fixed for m, _ in items_of(k, form))
+            vectors = [v for v in ({k: c for k, c in v.items() if moves(k)} for v in vectors) if v]
         for vector in vectors:
             space.add(vector)
         for pair in pairs:
@@ -151,6 +159,10 @@ class Search:
             law = Law(words, self.asked["depth"], self.asked["bias"], growth, needed, name)
             new.append((replace(law, verdict=self._proof(law)), here))
         return new
+
+    def _rate(self, path, form):
+        rate = self._product(path, self.series, form)
+        return rate.coefficients[1].terms if isinstance(rate, Series) else {}
 
     def follows(self, one, found):
         """Whether a law follows from others, by products not longer than the longest of all."""

@@ -1,0 +1,361 @@
+"""Exact algebra on rules of one's own: what it may not take for granted."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from problems import problem
+
+import faflow as ff
+from faflow import laws
+from faflow.nets import forward
+from faflow.rules import outgoing
+
+
+def rule(kind):
+    return dataclass(frozen=True, eq=False)(kind)
+
+
+@rule
+class Scaled(ff.FA):
+    """The first layer's speed depends on the size of the feedback."""
+
+    def velocity(self, task, w):
+        V = super().velocity(task, w)
+        return V[0] * (self.B[0].T @ self.B[0]).trace(), V[1]
+
+
+@rule
+class Sized(ff.FA):
+    """The first layer's speed depends on its weights."""
+
+    def velocity(self, task, w):
+        V = super().velocity(task, w)
+        return V[0] * (w[0] * w[0]).sum(), V[1]
+
+
+@pytest.mark.parametrize("algebra", ["flint", "sympy"])
+def test_an_entry_is_a_number_for_matrices(algebra):
+    """NumPy would take a polynomial of flint's for a list of its terms."""
+    given = {"sizes": (1, 2, 1), "feedback": "given", "algebra": algebra}
+    B = (np.array([[1], [2]]),)
+    assert not ff.prove(lambda r, w: w[0], Scaled(B), **given)
+    across = lambda r, w: np.array([[2, -1]], dtype=object) @ w[0]
+    along = lambda r, w: np.array([[1, 5]], dtype=object) @ w[0]
+    for kind in (Scaled, Sized):
+        assert ff.prove(across, kind(B), **given)
+        assert not ff.prove(along, kind(B), **given)
+
+
+def test_a_velocity_of_another_shape_is_refused():
+    @rule
+    class Flat(ff.FA):
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            return V[0].T, V[1]
+
+    @rule
+    class Short(ff.FA):
+        def velocity(self, task, w):
+            return super().velocity(task, w)[:1]
+
+    @rule
+    class Empty(ff.FA):
+        def velocity(self, task, w):
+            pass
+
+    says = r"Flat must give layer 0 a velocity of shape \(3, 2\), not \(2, 3\)"
+    for ask in (
+        lambda: ff.prove(laws.feedback_balance, Flat, sizes=(2, 3, 2)),
+        lambda: ff.discover(Flat, (2, 3, 2)),
+        lambda: ff.certify(Flat, (2, 3, 2), []),
+        lambda: ff.integrate(*problem(Flat, sizes=(2, 3, 2)), [0, 1]),
+    ):
+        with pytest.raises(ValueError, match=says):
+            ask()
+    with pytest.raises(ValueError, match="gives None"):
+        ff.prove(laws.feedback_balance, Empty)
+    with pytest.raises(ValueError, match="Short must give 2 velocities, but gives 1"):
+        ff.prove(laws.feedback_balance, Short)
+
+
+@rule
+class Targets(ff.DFA):
+    """Direct random target projection (Frenkel, Lefebvre & Bol 2021), two layers."""
+
+    def velocity(self, task, w):
+        _, inputs, f = forward(task, w)
+        error = task.loss.error(f, task.Y)
+        return (self.B[0] @ task.Y) @ inputs[0].T, error @ inputs[1].T
+
+
+def test_targets_are_not_the_error():
+    for loss in ("any", "squared"):
+        assert not ff.prove(laws.feedback_balance, Targets, loss=loss)
+        assert not ff.prove(laws.feedback_balance, Targets, loss=loss, sizes=(2, 3, 2))
+    assert len(ff.discover(Targets)) == len(ff.discover(Targets, (2, 3, 2))) == 0
+    certificate = ff.certify(Targets, (2, 3, 2))
+    assert (certificate.law_rank, certificate.at_most) == (0, 2)
+    with pytest.raises(ValueError, match="The law feedback_balance is NOT kept"):
+        ff.certify(Targets, (2, 3, 2), [laws.feedback_balance])
+
+
+@rule
+class TwoErrors(ff.FA):
+    """The hidden layer is told of the error that would be left after a step of the output."""
+
+    def velocity(self, task, w):
+        _, inputs, f = forward(task, w)
+        error = task.loss.error(f, task.Y)
+        left = task.loss.error(f + error, task.Y)
+        return (self.B[0] @ left) @ inputs[0].T, error @ inputs[1].T
+
+
+@rule
+class Differences(ff.FA):
+    """Difference target propagation (Lee et al. 2015), two layers."""
+
+    def velocity(self, task, w):
+        hidden, inputs, f = forward(task, w)
+        error, phi = task.loss.error(f, task.Y), task.activation(0)
+        moved = phi.f(hidden[0] + self.B[0] @ error) - phi.f(hidden[0])
+        return moved @ inputs[0].T, error @ inputs[1].T
+
+
+@pytest.mark.parametrize(
+    ("kind", "law", "activation", "says"),
+    [
+        (TwoErrors, laws.feedback_balance, "linear", "error is evaluated at two points"),
+        (Differences, laws.neuron_feedback_balance, "relu", "of layer 1 is evaluated at two"),
+    ],
+    ids=["errors", "slopes"],
+)
+def test_a_function_known_at_one_point_is_not_asked_at_two(kind, law, activation, says):
+    for ask in (
+        lambda: ff.prove(law, kind, activation=activation),
+        lambda: ff.prove(law, kind, activation=activation, sizes=(2, 3, 2)),
+        lambda: ff.discover(kind, activation=activation),
+        lambda: ff.discover(kind, (2, 2, 2), activation=activation),
+        lambda: ff.certify(kind, (2, 3, 2), activation=activation),
+        lambda: ff.certify(kind, (2, 3, 2), [], activation=activation),
+    ):
+        with pytest.raises(ValueError, match=says):
+            ask()
+
+
+def test_what_is_refused_for_any_function_is_decided_for_a_known_one():
+    assert not ff.prove(laws.feedback_balance, TwoErrors, loss="squared")
+    told = {"activation": "tanh", "sizes": (2, 2, 1)}
+    assert not ff.prove(laws.neuron_feedback_balance, Differences, **told)
+
+
+@rule
+class Together(ff.FA):
+    """Samples meet in the second layer, in a term that vanishes for a single one."""
+
+    def velocity(self, task, w):
+        V1, V2 = super().velocity(task, w)
+        h = task.activation(0).f(w[0] @ task.X)
+        E = task.loss.error(w[1] @ h, task.Y)
+        both = E @ h.T
+        return V1, V2 + both @ (h @ E.T) @ both - (E @ E.T) @ both @ (h @ h.T)
+
+
+@rule
+class Own(ff.FA):
+    """Feedback alignment by another name."""
+
+
+def test_where_samples_do_not_add_up_all_is_for_one_sample():
+    relu = {"activation": "relu"}
+    assert "2 samples" in ff.prove(laws.feedback_balance, Own, sizes=(2, 2, 1), samples=2).scope
+    assert not ff.prove(laws.feedback_balance, Together, sizes=(2, 2, 1), samples=2)
+    assert not ff.prove(laws.feedback_balance, Together)
+    assert "one sample and activation patterns" in str(ff.certify(Together, (2, 3, 2), **relu))
+    assert "one sample," in ff.discover(Together, (2, 2, 1)).scope
+    assert ff.discover(Together, **relu).scope.endswith("one sample")
+
+
+def test_where_samples_add_up_that_is_said():
+    said = "all data, as samples add up (2 and 3 tried)"
+    assert ff.certify(Own, (2, 3, 2)).data == said
+    assert ff.certify(Own, (2, 3, 2), activation="relu", bias=True).data == said
+    assert said.replace("all", "any") in ff.discover(Own, (2, 2, 1)).scope
+    assert ff.certify(ff.HeavyBall(of=Own(decay=1)), (2, 2, 1)).data == said
+    assert ff.certify(ff.FA, (2, 3, 2)).data == "all data"
+
+
+# Numbers.
+
+
+@rule
+class Half(ff.FA):
+    """The first layer learns at half the rate, said as a float."""
+
+    def velocity(self, task, w):
+        V = super().velocity(task, w)
+        return 0.5 * V[0], V[1]
+
+
+def test_floats_are_their_binary_values_in_every_algebra():
+    law = lambda r, w: 2 * w[0] @ w[0].T - r.B[0] @ w[1] - (r.B[0] @ w[1]).T
+    for sizes in (None, (2, 3, 2)):
+        assert ff.prove(law, Half, sizes=sizes)
+        assert not ff.prove(laws.feedback_balance, Half, sizes=sizes)
+    exact = ff.FA(rates=(Fraction(1, 2), 1))
+    found = [[law.terms for law in ff.discover(kind, (2, 3, 2))] for kind in (Half, exact)]
+    assert found[0] == found[1]
+    assert ff.certify(Half, (2, 3, 2)).law_rank == ff.certify(exact, (2, 3, 2)).law_rank == 7
+
+
+@rule
+class Almost(ff.GD):
+    """Gradient descent but for a number that floats beside 1 do not see."""
+
+    def carry(self, w, k, above, output):
+        g = outgoing(w, k).T @ above
+        return 1.0 * g + 1e-17 * g
+
+
+def test_no_number_is_rounded_away():
+    assert not ff.prove(laws.balance, Almost)
+    assert not ff.prove(laws.balance, Almost, sizes=(2, 2, 1))
+    with pytest.raises(ValueError, match="SymPy would round"):
+        ff.prove(laws.balance, Almost, sizes=(2, 2, 1), activation="tanh")
+
+
+@pytest.mark.parametrize("scale", [0.7, 1 / 3])
+def test_the_scale_of_the_output_is_exact_in_proofs_for_given_data(scale):
+    task = ff.Task([[0.1, 0.7], [0.2, -0.3]], [[0.3, 0.9]], output_scale=scale)
+    assert ff.prove(laws.balance, ff.GD, sizes=(2, 2, 1), task=task)
+    assert ff.prove(laws.feedback_balance, ff.FA, sizes=(2, 2, 1), task=task)
+
+
+def test_patterns_of_given_data_are_not_proved():
+    task = ff.Task([[0.1]], [[0.3]], phi="relu")
+    with pytest.raises(ValueError, match="given data needs a smooth activation"):
+        ff.prove(laws.neuron_balance, ff.GD, sizes=(1, 2, 1), task=task)
+
+
+@rule
+class Magnitudes(ff.GD):
+    """The feedback is √(W²) = |W|, which is W for polynomials only."""
+
+    def carry(self, w, k, above, output):
+        W = outgoing(w, k)
+        return np.sqrt(W * W).T @ above
+
+
+def test_a_root_is_no_polynomial():
+    with pytest.raises(ValueError, match="sqrt"):
+        ff.prove(laws.balance, Magnitudes, sizes=(2, 2, 1), algebra="flint")
+    with pytest.raises(ValueError, match="no polynomials"):
+        ff.discover(Magnitudes, (2, 2, 1))
+
+
+def test_quotients_are_decided_by_sympy():
+    @rule
+    class Normed(ff.FA):
+        def velocity(self, task, w):
+            size = 1 + (w[0] * w[0]).sum()
+            return tuple(V / size for V in super().velocity(task, w))
+
+    assert ff.prove(laws.feedback_balance, Normed, sizes=(2, 2, 1))
+    assert not ff.prove(laws.balance, Normed, sizes=(2, 2, 1))
+
+
+def test_integers_of_numpy_are_numbers():
+    made = ff.GD(rates=np.array([3, 2]), decay=np.int64(1))
+    plain = ff.GD(rates=(3, 2), decay=1)
+    assert str(ff.discover(made)) == str(ff.discover(plain))
+    assert str(ff.discover(made, (2, 2, 2))) == str(ff.discover(plain, (2, 2, 2)))
+    assert ff.certify(made, (2, 2, 2)).law_rank == ff.certify(plain, (2, 2, 2)).law_rank
+    assert ff.certify(ff.HeavyBall(friction=np.int64(1)), (2, 2, 2)).complete
+
+
+# What is searched.
+
+
+@rule
+class Toward(ff.FA):
+    """Weight decay towards the feedback: its laws have terms that stand still."""
+
+    def velocity(self, task, w):
+        V = super().velocity(task, w)
+        return V[0] - w[0], V[1] - 2 * (w[1] - self.B[0].T)
+
+
+def test_terms_that_stand_still_count_where_laws_grow():
+    def law(r, w):
+        carried = r.B[0] @ (w[1] - r.B[0].T)
+        return w[0] @ w[0].T - carried - carried.T
+
+    assert ff.prove(law, Toward, rate=lambda r, w: -2 * law(r, w))
+    words = ff.discover(Toward)
+    assert [str(x) for x in words] == [
+        "exp(t) (N1' W1), where N1' B2 = 0",
+        "exp(2 t) (2 B2 B2' + W1 W1' - B2 W2 - W2' B2')",
+    ]
+    found = ff.discover(Toward, (1, 1, 1))
+    assert (found.total, found.independent, found[0].growth) == (1, 1, 2)
+    B = Toward((np.array([[3]]),))
+    (numeric,) = ff.discover(B, (1, 1, 1), feedback="numeric")
+    assert numeric.polynomial() == "18 + W1[1,1]^2 - 6 W2[1,1]"
+    assert numeric(B, (np.array([[2.0]]), np.array([[5.0]]))) == 18 + 4 - 30
+    assert ff.certify(Toward, (1, 2, 1)).complete
+
+
+def test_rules_that_words_cannot_say_have_their_quadratic_laws_counted():
+    @rule
+    class Squares(ff.FA):
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            return V[0], V[1] * V[1]
+
+    certificate = ff.certify(Squares, (2, 2, 1))
+    assert (certificate.law_rank, certificate.complete) == (2, True)
+
+
+def test_options_may_be_arrays():
+    @dataclass(frozen=True, eq=False)
+    class Gained(ff.FA):
+        gain: object = None
+
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            return V[0] * int(self.gain[0]), V[1]
+
+    assert ff.certify(Gained(gain=np.array([2, 1])), (2, 3, 2)).law_rank == 7
+
+
+def test_laws_from_a_generator_are_proved_as_well():
+    with pytest.raises(ValueError, match="The law balance is NOT kept"):
+        ff.certify(ff.FA, (2, 3, 2), laws=(law for law in [laws.balance]))
+
+
+# What is said.
+
+
+def test_irrational_growths_are_said_not_to_be_searched():
+    made = ff.HeavyBall(of=ff.FA(decay=1), friction=3)
+    for found in (ff.discover(made), ff.discover(made, (1, 2, 1))):
+        assert found.scope.endswith("up to e^{ct} with rational c")
+    assert not ff.certify(made, (1, 2, 1)).complete
+
+
+def test_slopes_of_homogeneous_activations_are_said_to_be_arbitrary():
+    power = {"activation": "relu_power(2)"}
+    assert "all data and slopes" in str(ff.certify(ff.FA, (1, 3, 1), **power))
+    assert "any data and slopes" in ff.discover(ff.FA, (1, 2, 1), **power).scope
+    law = lambda r, w: laws.neuron_feedback_balance(r, w, degree=2)
+    assert "any data and slopes" in ff.prove(law, ff.FA, **power).scope
+
+
+def test_signs_are_said_to_last():
+    for bias in (False, True):
+        found = ff.discover(ff.SignFA, bias=bias)
+        assert "while no weight changes its sign; S2 = sign(W2" in found.scope
+        assert len(found) == 2 + bias
+        assert ff.certify(ff.SignFA, (2, 3, 2), bias=bias).complete
+    assert "sign" not in ff.discover(ff.FA).scope
