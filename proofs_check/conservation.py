@@ -958,6 +958,65 @@ def control_count_feedback_rank_one(check):
     count_feedback(check, made=made, where=lambda n: min(n[1:]) > 1 and n[0] >= n[1])
 
 
+def of_rank(n, rank):
+    """Feedback of a rank below the full one, in small integers."""
+    rng = np.random.default_rng([*n, rank])
+    B = rng.integers(-3, 4, (n[1], rank)) @ rng.integers(-3, 4, (rank, n[2]))
+    return B if np.linalg.matrix_rank(B) == rank else of_rank((*n, 0), rank)
+
+
+def deficient_count(n, rank, narrow=True):
+    idle = max(n[1] - rank - n[0], 0) * narrow
+    return (n[1] - rank) * n[0] + n[1] * rank - pairs(rank) + (n[2] - rank) * idle
+
+
+def count_deficient(check, count=deficient_count, where=every, kept=None):
+    """where: of which (n₀, n₁, n₂, ρ).  kept: the laws to count, as a rule's words say them."""
+    least = check.tier(quick=((1, 2), 3, 2), full=((1, 2), 4, 3))
+    cases = []
+    for n in itertools.product(least[0], range(1, least[1] + 1), range(1, least[2] + 1)):
+        for rank in range(min(n[1:])):
+            if where((*n, rank)):
+                cases.append((ff.certify(ff.FA((of_rank(n, rank),)), n, kept), count(n, rank)))
+    check.certified(cases, "FA, linear, feedback of less than full rank")
+    return cases
+
+
+def claim_count_deficient(check):
+    r"""With feedback of rank $\rho$ linear FA of two layers has exactly so many independent laws.
+
+    $$ (n_1 - \rho)n_0 + n_1\rho - \tfrac12\rho(\rho - 1)
+       + (n_2 - \rho)\max(n_1 - \rho - n_0, 0) $$
+
+    The first terms are those of generic feedback, for the rank there is.  The last counts
+    $W_2Nm$ with $m^\top N^\top W_1 = 0$, $N^\top B = 0$: what neither the input reaches nor the
+    error, so that $W_2Nm$ moves by $Ex^\top W_1^\top Nm = 0$; $BW_2Nm$ follows from the matrix law.
+    It is there where the hidden layer is wider than input and rank together, and its laws are
+    minors of $(N^\top W_1, N^\top W_2^\top)$, which a search at these sizes finds.
+
+    Assumes: linear layers, two of them; generic feedback of its rank; laws for all data and losses.
+    Source: derived in this project.
+    Class: derived
+    """
+    cases = count_deficient(check)
+    wide = [(c, n) for c, n in cases if c.sizes[1] > c.sizes[0]]
+    broken = [(c, matrices_count(c.sizes)) for c, _ in wide]
+    caption = "Laws of linear FA with feedback of less than full rank, each network a point."
+    show_counts(check, cases, broken, "matrices alone", caption)
+
+
+def control_count_deficient_idle_units_left_out(check):
+    """Without the last term, where it counts."""
+    wide = lambda case: case[1] - case[3] > case[0]
+    count_deficient(check, partial(deficient_count, narrow=False), wide)
+
+
+def control_count_deficient_words_alone(check):
+    """Only laws that words can say, where there are others: bounds that do not meet."""
+    wide = lambda case: case[1] - case[3] > case[0] and case[2] > 1  # else a chain's local laws
+    count_deficient(check, where=wide, kept=found(ff.FA, 2))
+
+
 def direct_count(n, pairwise=True):
     """pairwise: whether neighbouring hidden layers share anything."""
     out, c = n[-1], [min(k, n[-1]) for k in n]

@@ -244,6 +244,23 @@ def test_a_feedback_without_full_rank_has_more_laws():
     assert "generic feedback" in str(ff.certify(ff.FA, (4, 3, 2)))
 
 
+@pytest.mark.parametrize(("n", "rank"), [((1, 3, 2), 1), ((2, 5, 3), 1), ((1, 3, 2), 0)])
+def test_laws_that_only_special_feedback_has_are_found_among_polynomials(n, rank, tmp_path):
+    """W₂Nm with m'N'W₁ = 0: neither input nor error reaches these units."""
+    rng = np.random.default_rng(0)
+    B = rng.integers(-3, 4, (n[1], rank)) @ rng.integers(-3, 4, (rank, n[2]))
+    assert np.linalg.matrix_rank(B) == rank
+    certificate = ff.certify(ff.FA((B,)), n)
+    symmetric = n[1] * rank - rank * (rank - 1) // 2
+    idle = (n[2] - rank) * (n[1] - rank - n[0])
+    assert certificate.count == (n[1] - rank) * n[0] + symmetric + idle
+    assert certificate.complete
+    words = ff.certify(ff.FA((B,)), n, ff.discover(ff.FA))
+    assert words.at_most == certificate.law_rank > words.law_rank
+    certificate.save(tmp_path / "c.json")
+    assert ff.load_certificate(tmp_path / "c.json").check()
+
+
 def test_feedback_that_is_singular_but_for_rounding_is_refused():
     B = np.outer([0.1, 0.2, 0.3], [0.7, -0.3])
     with pytest.raises(ValueError, match="B2 has rank 1 within rounding but rank 2 exactly"):

@@ -40,7 +40,7 @@ class Point:
                 f"Brackets need velocities that are polynomials, but {activity.name} gives none."
             )
         self.gates = degree if activity is None else None
-        self.sizes, self.bias = sizes, bias
+        self.sizes, self.activation, self.bias = sizes, activation, bias
         rule = exactly(rule, len(sizes) - 1)
         self.given, self.exact = bool(rule.B), rule.B
         self.rounded = not all(map(_whole_or_exact, rule.B))

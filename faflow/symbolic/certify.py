@@ -3,6 +3,7 @@
 import time
 from functools import lru_cache
 from itertools import pairwise
+from math import comb
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from .prove import prove_growing
 METHODS = ("auto", "dense", "blocks")
 DENSE = 12_000
 """So many variables are taken at once; above, pair by pair of indices."""
+SEARCHED = 10_000
+"""So many monomials are searched for laws that special feedback has besides."""
 
 
 def certify(
@@ -36,7 +39,8 @@ def certify(
     are q independent laws near a generic point, and no more.  Randomness can only hide this.
 
     rule: a class or an instance.  The feedback is generic if it has none, else its own, exactly.
-    laws: functions ``law(rule, w)``, proved first; None takes what `discover` finds.
+    laws: functions ``law(rule, w)``, proved first; None takes what `discover` finds among words,
+        and for feedback given, where these are not all, among polynomials at small sizes.
     activation: linear, "piecewise", or the name of a piecewise linear or homogeneous one.
     at: a state to start from, exactly: the count is then for the flows from there.
     method: dense, at a random point; or blocks, at a diagonal one and pair by pair of indices: for
@@ -71,51 +75,85 @@ def certify(
         _check_blocks(asked, network, at, entries)
     else:
         point = Point(asked, sizes, rng, at=at, **network)
-    if laws is None:
-        known = _known(asked, sizes, activation, bias)
-    else:
-        known = laws
-        for law in known:
-            _check(law, rule, sizes, network)
-    about: dict = {"sizes": sizes, "laws": tuple(map(_shown, known)), "own": laws is not None}
-    about |= {"activation": activation, "bias": bias, "prime": P, "seed": seed}
+    known = _known(asked, sizes, activation, bias) if laws is None else laws
+    for law in laws or ():
+        _check(law, rule, sizes, network)
     if blocks:
-        if not all(isinstance(law, Law) for law in known):
-            raise ValueError("Pairs of indices part only for laws that discover found.")
-        dimension, found, reached = block_ranks(asked, sizes, known, rng)
-        return Certificate(
-            rule=asked,
-            scope="linear",
-            data="all data",
-            dimension=dimension,
-            law_rank=found,
-            lie_rank=reached,
-            method="blocks",
-            seconds=time.process_time() - began,
-            **about,
-        )
-    check_null_spaces(known, point)
-    check_kept(known, point, rng.spawn(1)[0])
-    found = jacobian_rank(known, point, rng)
-    reached, history = lie_rank(point, rng, target=point.dimension - found)
-    chains = () if found + reached == point.dimension else _chains(asked, sizes, point)
-    local = with_chains(chains, known, point, rng) - found if chains else 0
+        seen = _by_blocks(asked, sizes, known, rng)
+    else:
+        seen = _densely(asked, sizes, known, point, rng, laws is None)
     return Certificate(
-        rule=replaced(asked, B=point.exact),
-        scope=point.scope + " with biases" * bias,
-        data=point.data,
-        at=at if at is None else point.at,
-        dimension=point.dimension,
-        timed=point.timed,
-        signs=bool(point.rule.constants(point.w)) and not asked.fixed(sizes),
-        law_rank=found,
-        chains=chains,
-        chain_rank=local,
-        lie_rank=reached,
-        history=tuple(history),
+        sizes=sizes,
+        activation=activation,
+        bias=bias,
+        own=laws is not None,
+        prime=P,
+        seed=seed,
         seconds=time.process_time() - began,
-        **about,
+        **seen,
     )
+
+
+def _by_blocks(rule, sizes, laws, rng):
+    """What a certificate says of ranks pair by pair of indices."""
+    if not all(isinstance(law, Law) for law in laws):
+        raise ValueError("Pairs of indices part only for laws that discover found.")
+    dimension, of_laws, of_brackets = block_ranks(rule, sizes, laws, rng)
+    return {
+        "rule": rule,
+        "scope": "linear",
+        "data": "all data",
+        "dimension": dimension,
+        "laws": tuple(map(_shown, laws)),
+        "law_rank": of_laws,
+        "lie_rank": of_brackets,
+        "method": "blocks",
+    }
+
+
+def _densely(rule, sizes, laws, point, rng, more):
+    """What a certificate says of ranks at a point.  more: whether to look for further laws."""
+    check_null_spaces(laws, point)
+    check_kept(laws, point, rng.spawn(1)[0])
+    found = jacobian_rank(laws, point, rng)
+    reached, history = lie_rank(point, rng, target=point.dimension - found)
+    if more and point.given:
+        laws, found = _with_polynomials(laws, found, point.dimension - reached, point, rng)
+    chains = () if found + reached == point.dimension else _chains(rule, sizes, point)
+    local = with_chains(chains, laws, point, rng) - found if chains else 0
+    return {
+        "rule": replaced(rule, B=point.exact),
+        "scope": point.scope + " with biases" * point.bias,
+        "data": point.data,
+        "at": point.at,
+        "dimension": point.dimension,
+        "timed": point.timed,
+        "signs": bool(point.rule.constants(point.w)) and not rule.fixed(sizes),
+        "laws": tuple(map(_shown, laws)),
+        "law_rank": found,
+        "chains": chains,
+        "chain_rank": local,
+        "lie_rank": reached,
+        "history": tuple(history),
+    }
+
+
+def _with_polynomials(laws, found, most, point, rng):
+    """The laws and their rank, with polynomials that special feedback has besides, if there are.
+
+    Such as minors of (N'W₁, N'W₂'), of degree 1 + d_in, for a layer wider than input and feedback's
+    rank together.  `most` is what brackets leave; searched up to degree 3 at small sizes.
+    """
+    rule, count = replaced(point.rule, B=point.exact), sum(W.shape[0] * W.shape[1] for W in point.w)
+    network = {"activation": point.activation, "bias": point.bias}
+    for degree in (2, 3):
+        if found == most or comb(count + degree, degree) > SEARCHED:
+            break
+        for law in discover(rule, point.sizes, degree=degree, feedback="numeric", **network):
+            if found < most and jacobian_rank([*laws, law], point, rng) > found:
+                laws, found = (*laws, law), jacobian_rank([*laws, law], point, rng)
+    check_kept(laws, point, rng)
+    return laws, found
 
 
 def _check_blocks(rule, network, at, entries):
