@@ -216,9 +216,10 @@ def _per_layer(value, name):
             plain = (number,)
         for one in plain:
             if isinstance(one, bool) or (
-                isinstance(one, int | float | np.number) and not np.isfinite(one)
+                isinstance(one, float | np.floating) and not np.isfinite(one)
             ):
                 raise ValueError(f"{name} must be finite numbers, but has {one!r}.")
-            if one is None or isinstance(one, str | complex | list | tuple | dict | np.ndarray):
+            no_number = str | complex | np.complexfloating | list | tuple | dict | np.ndarray
+            if one is None or isinstance(one, no_number):
                 raise ValueError(f"{name} must be a number or one for each layer, not {value!r}.")
     return value

@@ -433,6 +433,7 @@ REFUSED_LAWS = [
     ("FA 2,3,2 --activation tanh --certify", "homogeneous activations, .* but tanh is none"),
     ("FA --activation swish", "Unknown activation 'swish'; choose from linear"),
     ("FA --decay 1,2,3", "decay has 3 entries, but there are 2 layers"),
+    ("FA 2,2,2 --degree 1 --decay 1/4194301", "1/4194301 has a denominator that the prime"),
     ("FA --momentum -1", "friction must be finite and not negative, but is -1"),
     ("FA 2,3,2 --certify --seed -1", "--seed must be at least 0, but is -1"),
     ("FA 2,3,2 --certify --save /nowhere/c.json", "no folder to write /nowhere/c.json"),

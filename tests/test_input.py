@@ -294,7 +294,7 @@ def test_decay_and_rates_are_one_or_one_a_layer(name):
 
 
 @pytest.mark.parametrize(
-    "bad", [np.nan, np.inf, "a lot", None, 1j, True, (0.1, None), ((0.1,), (0.2,))]
+    "bad", [np.nan, np.inf, "a lot", None, 1j, np.complex64(1), True, (0.1, None), ((0.1,), (0.2,))]
 )
 @pytest.mark.parametrize("name", ["decay", "rates"])
 def test_decay_and_rates_are_numbers(name, bad):

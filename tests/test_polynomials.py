@@ -295,6 +295,15 @@ def test_decay_in_floats_is_shown_as_a_decimal():
     assert str(ff.certify(ff.GD(decay=0.1), (2, 2, 1))).startswith("GD with decay 0.1 on 2-2-1")
 
 
+@pytest.mark.parametrize("decay", ["1e-400", "1e+30", "1e+5000", "1e-7", "1/999"])
+def test_decay_of_any_size_is_shown_and_never_as_zero(decay):
+    rule = ff.FA(decay=Fraction(decay))
+    assert f"exp({decay} t) (N1' W1)" in str(ff.discover(rule))
+    assert str(ff.certify(rule, (1, 2, 1))).startswith(f"FA with decay {decay} on 1-2-1")
+    whole = int(Fraction(decay))
+    assert str(ff.discover(ff.FA(decay=whole))) == str(ff.discover(ff.FA(decay=Fraction(whole))))
+
+
 def test_rules_that_are_no_polynomials_are_refused():
     with pytest.raises(ValueError, match="The velocities of SignFA are no polynomials"):
         ff.discover(ff.SignFA, (2, 3, 2))

@@ -65,6 +65,11 @@ def test_residues_of_fractions_undo_their_denominators():
         residue(float("nan"))
 
 
+def test_a_denominator_that_the_prime_divides_is_refused():
+    with pytest.raises(ValueError, match=f"^-3/{P} has a denominator that the prime {P} divides"):
+        residue(Fraction(-3, P))
+
+
 def jets(matrices, moved=()):
     """Fractions as residues, moved by ε times each of `moved`."""
     to = lambda M: np.vectorize(residue, otypes=[float])(M)[None]

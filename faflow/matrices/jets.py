@@ -111,6 +111,11 @@ class Jet:
 def residue(number):
     """The residue of a rational number whose denominator the prime does not divide."""
     number = exact(number)
+    if number.denominator % P == 0:
+        raise ValueError(
+            f"{number!s:.40} has a denominator that the prime {P} divides, so that it has no"
+            " residue; take another number near it."
+        )
     return balanced(number.numerator * pow(int(number.denominator), -1, P) % P)
 
 

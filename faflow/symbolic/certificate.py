@@ -8,6 +8,7 @@ from pathlib import Path
 from ..matrices import entries
 from ..rule import Rule
 from ..written import read, written
+from .law import spoken
 
 FORMAT, VERSION = "faflow certificate", 1
 NAMED = ("B", "of", "beta", "network")
@@ -200,8 +201,5 @@ def _chosen(rule):
 
 
 def _spoken(value):
-    """A number as a fraction, or as a decimal if its denominator is long; a tuple of them."""
-    if isinstance(value, tuple):
-        return f"({', '.join(map(_spoken, value))})"
-    long = isinstance(value, Fraction) and value.denominator >= 1000
-    return f"{float(value):g}" if long else str(value)
+    """A number in words, or a tuple of them."""
+    return f"({', '.join(map(_spoken, value))})" if isinstance(value, tuple) else spoken(value)

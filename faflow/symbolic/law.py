@@ -1,8 +1,10 @@
 """Laws made of words, as searches find them: functions like those of faflow.laws, that print."""
 
 from dataclasses import dataclass, field
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import reduce
+from numbers import Rational
 from operator import matmul
 
 from ..matrices import Words, split_biases
@@ -119,9 +121,18 @@ class Laws:
 
 
 def exponent(growth):
-    """What stands before t: a fraction, or a decimal for a float's long binary one."""
-    plain = growth if growth.denominator < 1000 else f"{float(growth):g}"
-    return {1: "", -1: "-"}.get(plain, f"{plain} ")
+    """What stands before t."""
+    return {1: "", -1: "-"}.get(growth, f"{spoken(growth)} ")
+
+
+def spoken(number):
+    """A number as it is, or a long fraction or integer to six digits, such as 1e-400."""
+    if not isinstance(number, Rational):
+        return str(number)
+    if number.denominator < 1000 and abs(number.numerator) < 10**15:
+        return str(number)
+    top, bottom = Decimal(int(number.numerator)), Decimal(int(number.denominator))
+    return f"{Context(prec=6).divide(top, bottom).normalize():g}"
 
 
 def letters(rule, w, depth, bias):
