@@ -25,20 +25,27 @@ def written(rule):
 def read(about, B, where, rules=()):
     """The rule of `written`, with feedback `B`; `rules` are classes that faflow does not know.
 
-    where: what to call the file in an error.  Raises ValueError for a class that is not known.
+    where: what to call the file in an error.
+    Raises ValueError for a class that is not known, and for options that it does not take.
     """
     known = RULES | {rule.__name__: rule for rule in (HeavyBall, On, *rules)}
-    name = about["rule"]
-    if name not in known:
+    name, options = about["rule"], about.get("options")
+    if not isinstance(name, str) or name not in known:
         raise ValueError(
             f"{where} holds the rule {name!r}, which is not one of faflow's; pass its class as"
             f" rules=[{name}]."
         )
-    inside = {k: v for k, v in about["options"].items() if isinstance(v, dict) and "rule" in v}
-    options = {k: _restored(v) for k, v in about["options"].items() if k not in inside}
-    if inside:
-        return known[name](**{k: read(v, B, where, rules) for k, v in inside.items()}, **options)
-    return known[name](B, **options)
+    if not isinstance(options, dict):
+        raise ValueError(f"{where} holds the rule {name} without a dictionary of its options.")
+    inside = {k: v for k, v in options.items() if isinstance(v, dict) and "rule" in v}
+    made = {k: read(v, B, where, rules) for k, v in inside.items()}
+    try:
+        made |= {k: _restored(v) for k, v in options.items() if k not in inside}
+        return known[name](**made) if inside else known[name](B, **made)
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        raise ValueError(
+            f"{where} holds the rule {name} with options {options!r:.60}, which it does not take."
+        ) from error
 
 
 def _plain(value):

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 from fractions import Fraction
 from functools import partial
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import faflow as ff
-from faflow import laws
+from faflow import laws, nets
 
 SHAPES = [
     s
@@ -375,6 +376,7 @@ def test_a_certificate_comes_back_from_its_file_and_is_checked_again(rule, optio
         ("scope", "nonlinear"),
         ("signs", True),
         ("chains", [[0, 2]]),
+        ("prime", 7),
     ],
 )
 def test_a_certificate_that_was_changed_is_found_out(name, value, tmp_path):
@@ -394,15 +396,74 @@ def test_a_certificate_with_laws_of_one_s_own_is_checked_with_them(tmp_path):
     assert ff.load_certificate(path).check([laws.balance])
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("options", 7), ("B", [[["1/0"]]]), ("at", [[["x"]]]), ("B", 3)]
-)
+WRONG = {
+    "law_rank": ["7", None, 7.0, True, -7, [7]],
+    "dimension": ["12", False],
+    "seed": [-1, "0"],
+    "prime": [None],
+    "chain_rank": [0.5],
+    "seconds": [None, "abc", True, -1.0, float("nan")],
+    "scope": [3, None],
+    "method": [None],
+    "activation": [["relu"]],
+    "bias": [0, "yes"],
+    "own": [None],
+    "signs": [1],
+    "timed": [0],
+    "sizes": [None, "2,3,2", [2, "3", 2], [2.0, 3, 2], {"2": 3}],
+    "laws": ["x", [3], None],
+    "history": [3, [3.5], [[4]]],
+    "chains": [[0, 2], [[0, 1, 2]], [["0", "2"]], None],
+    "rule": [None, ["FA"]],
+    "options": [7, None, []],
+    "version": [1.0, True],
+    "B": [3, None, [["1"]], [[["1/0"]]], [[["x"]]], [[["1"], ["2", "3"]]], [[[1.5]]], [[]]],
+    "at": [3, "x", [[["x"]]], [[]]],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in WRONG.items() for v in values])
 def test_a_file_that_was_written_by_hand_and_wrongly_is_refused(name, value, tmp_path):
     path = tmp_path / "certificate.json"
     ff.certify(ff.FA, (2, 3, 2)).save(path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
-    with pytest.raises(ValueError, match=r"certificate|Invalid literal"):
+    says = re.escape(f"{path} is not a certificate of faflow: its {name} must be")
+    with pytest.raises(ValueError, match=f"^{says} [^\\n]*$"):
         ff.load_certificate(path)
+
+
+@pytest.mark.parametrize("version", [0, 2, -5, "x", None, [1]])
+def test_a_certificate_of_another_version_is_refused(version, tmp_path):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.FA, (2, 3, 2)).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
+    with pytest.raises(ValueError, match=re.escape(f"has version {version!r} of the format")):
+        ff.load_certificate(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"decay": "x"}, "the rule FA with options {'decay': 'x'}, which it does not take"),
+        ({"friction": 1}, "the rule FA with options .*, which it does not take"),
+        ({"decay": {"fraction": "1/0"}}, "the rule FA with options .*, which it does not take"),
+        ({"of": {"rule": "GD"}}, "the rule GD without a dictionary of its options"),
+        ({"of": {"rule": ["GD"]}}, r"the rule \['GD'\], which is not one of faflow's"),
+    ],
+)
+def test_options_that_a_rule_of_a_file_does_not_take_are_refused(options, says, tmp_path):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.FA, (2, 3, 2)).save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"options": options}))
+    with pytest.raises(ValueError, match=f"^{re.escape(str(path))} holds {says}"):
+        ff.load_certificate(path)
+
+
+def test_an_activation_is_saved_by_its_name(tmp_path):
+    path = tmp_path / "certificate.json"
+    ff.certify(ff.GD, (2, 3, 2), activation=nets.activation("relu_power(2)")).save(path)
+    assert ff.load_certificate(path).activation == "relu_power(2)"
+    assert ff.load_certificate(path).check()
 
 
 def test_a_certificate_names_what_was_chosen():

@@ -13,6 +13,17 @@ from .law import spoken
 FORMAT, VERSION = "faflow certificate", 1
 NAMED = ("B", "of", "beta", "network")
 """Options of a rule that its name or the feedback speaks of."""
+KINDS = {
+    "a text": (str, "rule activation scope method"),
+    "true or false": (bool, "bias own timed signs"),
+    "an integer of at least 0": (int, "version dimension law_rank lie_rank prime seed chain_rank"),
+    "a number of at least 0": (float, "seconds"),
+    "a dictionary": (dict, "options"),
+    "a list of integers": ([int], "sizes history"),
+    "a list of texts": ([str], "laws"),
+    "a list of pairs of integers": ([(int, int)], "chains"),
+}
+"""What the fields of a file must be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,21 +175,29 @@ def load_certificate(path, *, rules=()):
     """
     try:
         about = json.loads(Path(path).read_text(encoding="utf-8"))
-        ours = about["format"] == FORMAT and about["version"] <= VERSION
+        ours, version = about["format"] == FORMAT, about["version"]
     except FileNotFoundError:
         raise
     except Exception as error:
         raise ValueError(f"{path} is not a certificate of faflow.") from error
     names = [n for n in Certificate.__dataclass_fields__ if n not in ("rule", "at")]
+    if ours and version != VERSION:
+        raise ValueError(
+            f"{path} has version {version!r:.60} of the format, but this faflow reads {VERSION}."
+        )
     if not ours or not {*names, "rule", "options", "B", "at"} <= set(about):
-        raise ValueError(f"{path} is not a certificate of faflow, or one of a newer version.")
+        raise ValueError(f"{path} is not a certificate of faflow, or parts of it are missing.")
+    for wanted, (kind, fields) in KINDS.items():
+        for name in fields.split():
+            if not _fits(about[name], kind):
+                raise ValueError(
+                    f"{path} is not a certificate of faflow: its {name} must be {wanted}, but is"
+                    f" {about[name]!r:.60}."
+                )
     tuples = lambda v: tuple(map(tuples, v)) if isinstance(v, list) else v
-    fields = {n: tuples(about[n]) for n in names}
-    try:
-        at = None if about["at"] is None else _numbers(about["at"])
-        return Certificate(rule=read(about, _numbers(about["B"]), path, rules), at=at, **fields)
-    except (TypeError, AttributeError, LookupError, ArithmeticError) as error:
-        raise ValueError(f"{path} is not a certificate of faflow.") from error
+    known = {n: tuples(about[n]) for n in names}
+    at = None if about["at"] is None else _numbers(about, "at", path)
+    return Certificate(rule=read(about, _numbers(about, "B", path), path, rules), at=at, **known)
 
 
 def _texts(matrices):
@@ -186,9 +205,30 @@ def _texts(matrices):
     return [[[str(x) for x in row] for row in M] for M in matrices]
 
 
-def _numbers(lists):
+def _numbers(about, name, path):
     """The exact matrices of `_texts`."""
-    return tuple(entries((len(M), len(M[0])), lambda i, j, M=M: Fraction(M[i][j])) for M in lists)
+    lists = about[name]
+    try:
+        if not _fits(lists, [[[str]]]) or any(len(row) != len(M[0]) for M in lists for row in M):
+            raise TypeError
+        made = [[[Fraction(x) for x in row] for row in M] for M in lists]
+        return tuple(entries((len(M), len(M[0])), lambda i, j, M=M: M[i][j]) for M in made)
+    except (TypeError, ValueError, LookupError, ArithmeticError):
+        raise ValueError(
+            f"{path} is not a certificate of faflow: its {name} must be a list of matrices of exact"
+            f" numbers, but is {lists!r:.60}."
+        ) from None
+
+
+def _fits(value, kind):
+    """Whether a value from JSON is of a kind, numbers from 0 on; (a, b) is a list of just these."""
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_fits(part, kind[0]) for part in value)
+    if isinstance(kind, tuple):
+        return _fits(value, [kind[0]]) and len(value) == len(kind)
+    if kind in (int, float):
+        return type(value) in {int, kind} and value >= 0
+    return type(value) is kind
 
 
 def _chosen(rule):

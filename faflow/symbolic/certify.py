@@ -84,7 +84,7 @@ def certify(
         seen = _densely(asked, sizes, known, point, rng, laws is None)
     return Certificate(
         sizes=sizes,
-        activation=activation,
+        activation=getattr(activation, "name", activation),
         bias=bias,
         own=laws is not None,
         prime=P,

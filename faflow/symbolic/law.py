@@ -129,10 +129,10 @@ def spoken(number):
     """A number as it is, or a long fraction or integer to six digits, such as 1e-400."""
     if not isinstance(number, Rational):
         return str(number)
-    if number.denominator < 1000 and abs(number.numerator) < 10**15:
+    top, bottom = int(number.numerator), int(number.denominator)
+    if bottom < 1000 and abs(top) < 10**15:
         return str(number)
-    top, bottom = Decimal(int(number.numerator)), Decimal(int(number.denominator))
-    return f"{Context(prec=6).divide(top, bottom).normalize():g}"
+    return f"{Context(prec=6).divide(Decimal(top), Decimal(bottom)).normalize():g}"
 
 
 def letters(rule, w, depth, bias):
