@@ -33,7 +33,7 @@ def add_laws(commands):
     add("--certify", action="store_true", help="with SIZES: how many laws there are, proved")
     add("--save", metavar="FILE.json", help="save the certificate")
     add("--check", metavar="FILE.json", help="compute a saved certificate again; goes alone")
-    add("--seed", type=int, help="of the certificate's draws and of numeric feedback (default: 0)")
+    add("--seed", type=int, help="of the draws of --certify and --degree (default: 0)")
     laws.set_defaults(run=_laws)
 
 
@@ -56,7 +56,8 @@ def _laws(a):
 
     rule = _rule(a)
     network = {"activation": a.activation or "linear", "bias": a.bias}
-    given = {name: getattr(a, name) for name in ("length", "degree", "feedback", "seed")}
+    chosen = ("length",) if a.degree is None else ("degree", "feedback", "seed")
+    given = {name: getattr(a, name) for name in chosen}
     given = {name: value for name, value in given.items() if value is not None}
     depth = len(a.sizes) - 1 if a.sizes else a.depth
     sizes = None if a.degree is None else a.sizes
@@ -91,6 +92,8 @@ def _rule(a):
             raise ValueError(f"SIZES {shown} say {len(a.sizes) - 1} layers, not {a.depth}.")
     if a.degree is not None and a.length is not None:
         raise ValueError("--length is of words, --degree of polynomials; give one of them.")
+    if a.seed is not None and a.degree is None and not a.certify:
+        raise ValueError("--seed is of the draws of --certify and --degree; give one of them.")
     if a.seed is not None and a.seed < 0:
         raise ValueError(f"--seed must be at least 0, but is {a.seed}.")
     activity, degree, _ = phi_and_scope(a.activation or "linear")

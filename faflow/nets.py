@@ -203,8 +203,9 @@ def sizes_of(w):
 
 def checked_sizes(sizes):
     """Layer widths as a tuple of at least two positive integers."""
-    whole = lambda n: isinstance(n, Integral) and n > 0
-    if not hasattr(sizes, "__len__") or len(sizes) < 2 or not all(map(whole, sizes)):
+    sizes = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes
+    whole = lambda n: isinstance(n, Integral) and not isinstance(n, bool) and n > 0
+    if not isinstance(sizes, tuple | list | range) or len(sizes) < 2 or not all(map(whole, sizes)):
         raise ValueError(f"sizes must be at least two positive widths, input first, not {sizes}.")
     return tuple(int(n) for n in sizes)
 

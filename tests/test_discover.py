@@ -200,6 +200,18 @@ def test_laws_of_twelve_layers_are_found():
         ({"length": 0}, "length must be a positive integer, but is 0"),
         ({"activation": "tanh"}, "Words know only homogeneous activations, but tanh is not"),
         ({"depth": 0}, "depth must be a positive integer, but is 0"),
+        ({"depth": True}, "depth must be a positive integer, but is True"),
+        ({"length": 2.0}, r"length must be a positive integer, but is 2\.0"),
+        ({"degree": 0}, "degree must be a positive integer, but is 0"),
+        ({"feedback": "foo"}, "Unknown feedback 'foo'; choose from symbolic, numeric, both"),
+        ({"seed": "a"}, "seed must be an integer of at least 0, but is 'a'"),
+        ({"degree": 2}, "degree is of polynomials; give sizes, or leave out degree=2"),
+        ({"feedback": "symbolic"}, "feedback is of polynomials; give sizes"),
+        ({"seed": 0}, "seed is of polynomials; give sizes, or leave out seed=0"),
+        ({"ends": [["h1"], "in"]}, "ends must be two spaces among null1, out, h1, in"),
+        ({"ends": "in"}, "ends must be two spaces"),
+        ({"ends": ("h1", "in"), "form": "diagonal"}, "A diagonal needs equal ends, but they are"),
+        ({"ends": ["h1", "in"], "form": "trace"}, "A trace needs equal ends, but they are"),
     ],
 )
 def test_a_search_that_cannot_be_made_is_refused(options, says):

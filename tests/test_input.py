@@ -283,6 +283,22 @@ def test_weights_must_be_a_tuple_of_matrices(w0):
     )
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [{2: 3, 3: 2}, {2, 3}, b"23", "23", (2, True, 2), (2, 2.0), np.ones((2, 2), int), np.array(3)],
+    ids=str,
+)
+def test_sizes_are_widths_in_order(sizes):
+    says = ["sizes must be at least two positive widths, input first"]
+    refused(ValueError, says, lambda: ff.init(sizes))
+    refused(ValueError, says, lambda: ff.discover(ff.FA, sizes))
+
+
+@pytest.mark.parametrize("sizes", [[2, 3], range(2, 4), np.array([2, 3]), (np.int64(2), 3)])
+def test_sizes_are_any_sequence_of_integers(sizes):
+    assert ff.init(sizes)[0].shape == (3, 2)
+
+
 @pytest.mark.parametrize("name", ["decay", "rates"])
 def test_decay_and_rates_are_one_or_one_a_layer(name):
     for value, count in (((0.1, 0.2, 0.3), 3), ([0.1], 1), (np.ones(5), 5)):

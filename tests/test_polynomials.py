@@ -269,6 +269,12 @@ def test_polynomial_laws_differentiate_to_zero_on_series_of_fractions(found):
         ({"activation": "tanh"}, "Polynomial laws need homogeneous activations, but tanh is none"),
         ({"seed": -1}, "seed must be an integer of at least 0, but is -1"),
         ({"sizes": (2,)}, "sizes must be at least two positive widths"),
+        ({"depth": True, "sizes": (2, 3)}, "depth must be a positive integer, but is True"),
+        ({"length": 0}, "length must be a positive integer, but is 0"),
+        ({"form": "foo"}, "Unknown form 'foo'; choose from matrix, diagonal, trace"),
+        ({"length": 2}, "length is of words; give no sizes, or leave out length=2"),
+        ({"form": "trace"}, "form is of words; give no sizes"),
+        ({"ends": ("h1", "h1")}, "ends is of words; give no sizes"),
     ],
 )
 def test_a_search_that_cannot_be_made_is_refused(options, says):

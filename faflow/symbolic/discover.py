@@ -17,15 +17,15 @@ def discover(
     rule,
     sizes=None,
     *,
-    degree=2,
+    degree=None,
     depth=None,
-    length=2,
+    length=None,
     ends=None,
     form=None,
-    feedback="symbolic",
+    feedback=None,
     activation="linear",
     bias=False,
-    seed=0,
+    seed=None,
 ):
     """All laws of `rule`: among sums of words for every size, or among polynomials at given sizes.
 
@@ -33,14 +33,16 @@ def discover(
     may hold matrices that the feedback determines, such as its left null space N (N'B = 0), and
     these make a word longer by up to two letters.  What follows from a law listed is left out: its
     transpose, its diagonal and trace, its products with other laws and with what stands still.
-    depth: number of weight matrices, 2 unless said.
+    depth: number of weight matrices, and length: of letters, each 2 unless said.
     ends: the spaces a word goes to and from (rows, columns), among "in", "h1", …, "out"; None all.
     form: matrix, diagonal (one law a neuron) or trace, which need equal ends; None all.
 
-    With sizes: polynomials in the entries of degree at most `degree`, an exact basis, complete at
-    this degree; what is left out are polynomials of laws listed and of the feedback.
-    feedback: symbolic (entries are variables, the laws are for every feedback), numeric (the
-        rule's own, or small integers drawn by `seed`; the laws are for this one) or both.
+    With sizes: polynomials in the entries of degree at most `degree`, 2 unless said, an exact
+    basis, complete at this degree; what is left out are polynomials of laws listed and of the
+    feedback.
+    feedback: symbolic (default: entries are variables, the laws are for every feedback), numeric
+        (the rule's own, or small integers drawn by `seed`; the laws are for this one) or both.
+    seed: of all that is drawn (default: 0).
 
     activation: linear, "piecewise", or the name of a piecewise linear or homogeneous one.
     With decay or friction, laws kept up to a factor e^{ct} with rational c.
@@ -48,18 +50,20 @@ def discover(
     Raises ValueError for a search that cannot be made.
     """
     check_bias(bias)
+    of_words = {"length": length, "ends": ends, "form": form}
+    of_polynomials = {"degree": degree, "feedback": feedback, "seed": seed}
+    _check(sizes, depth, of_words, of_polynomials)
     if sizes is not None:
-        return _polynomials(rule, sizes, degree, depth, feedback, activation, bias, seed)
-    depth = 2 if depth is None else depth
-    if form is not None and form not in FORMS:
-        raise ValueError(f"Unknown form {form!r}; choose from {', '.join(FORMS)}.")
-    _check_whole("length", length)
-    _check_whole("depth", depth)
+        chosen = degree or 2, depth, feedback or "symbolic", activation, bias, seed or 0
+        return _polynomials(rule, sizes, *chosen)
+    depth, length = depth or 2, length or 2
     search = Search(rule, depth, activation, bias)
     layers = search.layers
     two = isinstance(ends, tuple | list) and len(ends) == 2
-    if ends is not None and not (two and set(ends) <= set(layers)):
+    if ends is not None and not (two and all(isinstance(e, str) and e in layers for e in ends)):
         raise ValueError(f"ends must be two spaces among {', '.join(layers)}, not {ends!r}.")
+    if ends is not None and form in ("diagonal", "trace") and ends[0] != ends[1]:
+        raise ValueError(f"A {form} needs equal ends, but they are {ends!r}.")
     pairs = list(combinations_with_replacement(layers, 2)) if ends is None else [tuple(ends)]
     pairs.sort(key=lambda pair: sum(u.space in pair for u in search.unknowns))
     found = []
@@ -90,14 +94,10 @@ def _polynomials(rule, sizes, degree, depth, feedback, activation, bias, seed):
     from .polynomials import discover_polynomials
 
     sizes = checked_sizes(sizes)
-    _check_whole("degree", degree)
     if depth not in (None, len(sizes) - 1):
         raise ValueError(f"sizes {sizes} have depth {len(sizes) - 1}, not {depth}.")
-    if feedback not in FEEDBACK:
-        raise ValueError(f"Unknown feedback {feedback!r}; choose from {', '.join(FEEDBACK)}.")
     if phi_and_scope(activation)[1] is None:
         raise ValueError(f"Polynomial laws need homogeneous activations, but {activation} is none.")
-    check_seed(seed)
     try:
         known = discover(rule, depth=len(sizes) - 1, activation=activation, bias=bias)
     except ValueError:  # a rule that words cannot evaluate, though polynomials may
@@ -105,6 +105,18 @@ def _polynomials(rule, sizes, degree, depth, feedback, activation, bias, seed):
     return discover_polynomials(rule, sizes, degree, feedback, activation, bias, known, seed)
 
 
-def _check_whole(name, number):
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ValueError(f"{name} must be a positive integer, but is {number!r}.")
+def _check(sizes, depth, of_words, of_polynomials):
+    """Raise ValueError for options that are wrong, or of the other kind of search."""
+    given = {**of_words, **of_polynomials, "depth": depth}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given.keys() & {"degree", "depth", "length"}:
+        whole = isinstance(given[name], int) and not isinstance(given[name], bool)
+        if not whole or given[name] < 1:
+            raise ValueError(f"{name} must be a positive integer, but is {given[name]!r}.")
+    for name, known in {"form": FORMS, "feedback": FEEDBACK}.items():
+        if name in given and given[name] not in known:
+            raise ValueError(f"Unknown {name} {given[name]!r}; choose from {', '.join(known)}.")
+    check_seed(given.get("seed", 0))
+    for name in given.keys() & (of_polynomials if sizes is None else of_words):
+        kind = "polynomials; give sizes" if sizes is None else "words; give no sizes"
+        raise ValueError(f"{name} is of {kind}, or leave out {name}={given[name]!r}.")
