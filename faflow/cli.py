@@ -122,6 +122,8 @@ def _times(text):
 
 def writable(path):
     """Raise unless a file can be written to `path`, before anything long is computed."""
+    if path == "":
+        raise ValueError("A file to write to must have a name, but it is ''.")
     if path and (not Path(path).resolve().parent.is_dir() or Path(path).is_dir()):
         raise ValueError(f"There is no folder to write {path} to, or it is a folder itself.")
 

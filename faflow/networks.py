@@ -52,6 +52,11 @@ class On(Rule):
     def velocity(self, task, w):
         if task.bias:
             raise ValueError(f"{self.network.title}: no biases.")
+        depth = self.network.depth(len(w))
+        plain = depth > 1 and not any(self.gates(depth))
+        if plain and any(phi.name != "linear" for phi in task.activations):
+            title = self.network.title
+            raise ValueError(f"Of {title} no layer has an activation; leave it linear.")
         named = self._named(w)
         passed = [name for name in named if self.network.returns(name)]
 

@@ -436,6 +436,7 @@ REFUSED_LAWS = [
     ("FA 2,2,2 --degree 1 --decay 1/4194301", "1/4194301 has a denominator that the prime"),
     ("FA --momentum -1", "friction must be finite and not negative, but is -1"),
     ("FA 2,3,2 --certify --seed -1", "--seed must be at least 0, but is -1"),
+    ("FA 2,3,2 --certify --save=", "A file to write to must have a name, but it is ''"),
     ("FA 2,3,2 --seed 1", "--seed is of the draws of --certify and --degree; give one of them"),
     ("FA 2,3,2 --certify --save /nowhere/c.json", "no folder to write /nowhere/c.json"),
     ("FA 2,3,2 --certify --save .", "it is a folder itself"),

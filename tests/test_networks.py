@@ -77,12 +77,18 @@ def problem(name, of, phi, seed=0):
     return rule, ff.Task(X, rng.standard_normal((sizes[-1], 6)) / 2, phi), w0
 
 
+def curved(name):
+    """An activation, where the network has any."""
+    return "linear" if name == "attention" else "tanh"
+
+
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gradient_descent_on_a_network_is_the_gradient_of_its_loss(name, loss):
-    rule, given, w = problem(name, ff.GD, "tanh")
+    phi = curved(name)
+    rule, given, w = problem(name, ff.GD, phi)
     if loss == "cross_entropy":
-        given = ff.Task(given.X, np.abs(given.Y) / np.abs(given.Y).sum(0), "tanh", loss)
+        given = ff.Task(given.X, np.abs(given.Y) / np.abs(given.Y).sum(0), phi, loss)
     h = 1e-5
     for k, (W, V) in enumerate(zip(w, rule(given, w), strict=True)):
         for index in np.ndindex(W.shape):
@@ -96,7 +102,7 @@ def test_gradient_descent_on_a_network_is_the_gradient_of_its_loss(name, loss):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_feedback_alignment_with_transposed_weights_is_gradient_descent(name):
-    rule, given, w = problem(name, ff.FA, "tanh")
+    rule, given, w = problem(name, ff.FA, curved(name))
     state = dict(zip(rule.state(NETWORKS[name][1]), w, strict=True))
     B = tuple(state[n].T for n in state if rule.network.returns(n))
     mirrored = ff.On(of=ff.FA(B), network=rule.network)
@@ -235,6 +241,34 @@ def run(name, of=ff.FA, phi="linear", **changed):
             ValueError,
             "layers with gains: no biases",
         ),
+        (
+            lambda: ff.discover(ff.On(network=ff.Attention()), depth=3, activation="relu"),
+            ValueError,
+            "Of attention no layer has an activation; leave it linear",
+        ),
+        (
+            lambda: ff.certify(ff.On(network=ff.Attention()), (2, 2, 2, 2), activation="relu"),
+            ValueError,
+            "Of attention no layer has an activation",
+        ),
+        (
+            lambda: ff.discover(
+                ff.HeavyBall(of=ff.On(network=ff.Attention())), (1, 1, 1, 1), activation="piecewise"
+            ),
+            ValueError,
+            "Of attention no layer has an activation",
+        ),
+        (
+            lambda: ff.prove(
+                ff.laws.balance,
+                ff.On(network=ff.Attention()),
+                sizes=(2, 2, 2, 2),
+                activation="tanh",
+            ),
+            ValueError,
+            "Of attention no layer has an activation",
+        ),
+        (lambda: run("attention", phi="tanh"), ValueError, "Of attention no layer has an activat"),
     ],
 )
 def test_networks_that_cannot_be_are_refused(make, kind, says):

@@ -107,9 +107,9 @@ def _polynomials(rule, sizes, degree, depth, feedback, activation, bias, seed):
 
 def _check(sizes, depth, of_words, of_polynomials):
     """Raise ValueError for options that are wrong, or of the other kind of search."""
-    given = {**of_words, **of_polynomials, "depth": depth}
+    given = {"depth": depth, **of_words, **of_polynomials}
     given = {name: value for name, value in given.items() if value is not None}
-    for name in given.keys() & {"degree", "depth", "length"}:
+    for name in [name for name in ("depth", "length", "degree") if name in given]:
         whole = isinstance(given[name], int) and not isinstance(given[name], bool)
         if not whole or given[name] < 1:
             raise ValueError(f"{name} must be a positive integer, but is {given[name]!r}.")
@@ -117,6 +117,7 @@ def _check(sizes, depth, of_words, of_polynomials):
         if name in given and given[name] not in known:
             raise ValueError(f"Unknown {name} {given[name]!r}; choose from {', '.join(known)}.")
     check_seed(given.get("seed", 0))
-    for name in given.keys() & (of_polynomials if sizes is None else of_words):
-        kind = "polynomials; give sizes" if sizes is None else "words; give no sizes"
-        raise ValueError(f"{name} is of {kind}, or leave out {name}={given[name]!r}.")
+    for name, value in (of_polynomials if sizes is None else of_words).items():
+        if value is not None:
+            kind = "polynomials; give sizes" if sizes is None else "words; give no sizes"
+            raise ValueError(f"{name} is of {kind}, or leave out {name}={value!r}.")

@@ -252,6 +252,8 @@ def gates(rule, depth, slopes, degree, letter):
     Each is known at one point only, where a rule evaluates it: its slopes elsewhere are others.
     """
     made = []
+    if depth > 1 and not any(rule.gates(depth)):
+        raise ValueError(f"Of {rule.network_name} no layer has an activation; leave it linear.")
     for k, count in enumerate(rule.gates(depth)):
         make = lambda name, k=k: _at_one_point(
             gated(slopes[name], degree), f"The activation of layer {k + 1}"
