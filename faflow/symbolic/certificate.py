@@ -14,7 +14,7 @@ FORMAT, VERSION = "faflow certificate", 1
 NAMED = ("B", "of", "beta", "network")
 """Options of a rule that its name or the feedback speaks of."""
 KINDS = {
-    "a text": (str, "rule activation scope method"),
+    "a text": (str, "rule activation scope data method"),
     "true or false": (bool, "bias own timed signs"),
     "an integer of at least 0": (int, "version dimension law_rank lie_rank prime seed chain_rank"),
     "a number of at least 0": (float, "seconds"),

@@ -159,7 +159,7 @@ class Problem:
         made = {}
         for law in known:
             try:
-                values = np.atleast_1d(np.asarray(law(self.made, self.w), dtype=object))
+                values = np.asarray(law(self.made, self.w), dtype=object)
             except TypeError:
                 continue  # it needs a null space of letters
             for index, value in np.ndenumerate(values):
@@ -167,7 +167,8 @@ class Problem:
                 if not terms or max(map(len, terms)) > degree:
                     continue
                 entry = ",".join(str(i + 1) for i in index)
-                name = f"({law.words})[{entry}]" + f"  [{law.name}]" * bool(law.name)
+                name = f"({law.words})[{entry}]" if index else str(law.words)
+                name += f"  [{law.name}]" * bool(law.name)
                 one = self._polynomial(terms, law.growth, name)
                 made.setdefault(tuple(one.terms.items()), one)
         return list(made.values())
