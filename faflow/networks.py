@@ -37,7 +37,8 @@ class On(Rule):
 
     @property
     def name(self):
-        return f"{type(self.of).__name__} on {self.network.title}"
+        one = "a " * self.network.title.startswith("network")
+        return f"{type(self.of).__name__} on {one}{self.network.title}"
 
     def __post_init__(self):
         if type(self.of) not in (GD, FA) or self.of.decay != 0 or self.of.rates != 1:
@@ -330,7 +331,7 @@ class Gains:
     The state is (W₁, …, W_L, g₁, …, g_L), gains being (1, 1).
     """
 
-    title = "layers with gains"
+    title = "network with gains"
 
     def depth(self, count):
         return count // 2

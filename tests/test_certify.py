@@ -486,6 +486,10 @@ def test_a_foreign_file_is_refused(text, tmp_path):
         (lambda: ff.certify(ff.GD, (2, 3, 2), activation="tanh"), "but tanh gives none"),
         (lambda: ff.certify(ff.GD, (2,)), "sizes must be at least two positive widths"),
         (lambda: ff.certify(ff.FA((np.ones((2, 3)),)), (2, 3, 2)), r"B2 must be \(3, 2\), but is"),
+        (
+            lambda: ff.certify(ff.GD((np.ones((3, 2)),)), (2, 3, 2)),
+            "^Feedback must be empty, as the rule has no fixed matrices; it has 1",
+        ),
         (lambda: ff.certify(ff.GD, (2, 3, 2), seed=-1), "seed must be an integer of at least 0"),
         (lambda: ff.certify(ff.GD, (2, 3, 2), at=(1,)), "must be the 2 matrices W1, W2, but has 1"),
         (lambda: ff.certify(ff.FAStar, (2, 3, 2)), "FAStar solves a linear system"),

@@ -128,9 +128,16 @@ def test_the_laws_of_networks_are_found_and_proved(case):
         assert ("attention patterns" in law.verdict.scope) == (name == "attention")
 
 
-@pytest.mark.parametrize("phi", ["linear", "relu_power(2)"])
+@pytest.mark.parametrize(
+    ("name", "phi"),
+    [
+        (n, phi)
+        for phi in ("linear", "relu_power(2)")
+        for n in NETWORKS
+        if phi == "linear" or n != "attention"
+    ],
+)
 @pytest.mark.parametrize("of", [ff.GD, ff.FA])
-@pytest.mark.parametrize("name", NETWORKS)
 def test_laws_of_networks_are_kept_along_flows_and_others_are_not(name, of, phi):
     rule, given, w0 = problem(name, of, phi)
     sol = ff.integrate(rule, given, w0, [0, 0.5, 1])
@@ -199,6 +206,22 @@ def run(name, of=ff.FA, phi="linear", **changed):
     return ff.integrate(made["rule"], made["task"], made["w0"], [0, 0.1])
 
 
+def test_traces_are_named_among_polynomials():
+    found = ff.discover(ff.On(network=ff.Gains()), (2, 2, 1))
+    assert [str(law) for law in found][-2:] == ["(g1 g1 - g2 g2)[1,1]", "tr(W1 W1') - tr(g1 g1)"]
+    assert found.independent == ff.certify(ff.On(network=ff.Gains()), (2, 2, 1)).count
+
+
+def test_networks_are_spoken_of_in_words():
+    scope = ff.discover(ff.On(network=ff.Gains())).scope
+    assert scope.endswith("every size of a 2-layer linear network with gains")
+    scope = ff.discover(ff.On(network=ff.Gains()), (1, 1, 1)).scope
+    assert "sizes 1-1-1 of a linear network with gains, any data" in scope
+    assert ff.On(network=ff.Gains()).name == "GD on a network with gains"
+    scope = ff.discover(ff.On(network=ff.Residual())).scope
+    assert scope.endswith("every size of 2-layer linear residual blocks")
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "says"),
     [
@@ -239,7 +262,7 @@ def run(name, of=ff.FA, phi="linear", **changed):
         (
             lambda: ff.certify(ff.On(network=ff.Gains()), (2, 3, 2), bias=True),
             ValueError,
-            "layers with gains: no biases",
+            "network with gains: no biases",
         ),
         (
             lambda: ff.discover(ff.On(network=ff.Attention()), depth=3, activation="relu"),

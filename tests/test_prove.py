@@ -452,6 +452,34 @@ def test_a_letter_of_the_problem_cannot_be_named_again(name):
         ff.prove(laws.feedback_balance, ff.FA, letters={name: ("h1", "in")})
 
 
+@pytest.mark.parametrize("options", [{}, {"sizes": (2, 2, 2)}])
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (lambda w: None, "None"),
+        (lambda w: tuple(w), "a tuple"),
+        (lambda w: [w[0] @ w[0].T], "a list"),
+        (lambda w: "W1", "a str"),
+        (lambda w: {"W1": w[0]}, "a dict"),
+    ],
+)
+def test_a_law_that_returns_no_matrix_is_told_what_it_returned(returned, says, options):
+    def law(rule, w):
+        return returned(w)
+
+    message = f"The law law must return a matrix or a number, but returned {says}.$"
+    with pytest.raises(ValueError, match=message):
+        ff.prove(law, ff.FA, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"sizes": (2, 2, 2)}])
+def test_momentum_given_as_its_class_has_the_scope_of_an_instance(options):
+    given = ff.prove(laws.balance, ff.HeavyBall, **options)
+    made = ff.prove(laws.balance, ff.HeavyBall(), **options)
+    assert given.scope == made.scope
+    assert " of a " in given.scope
+
+
 @pytest.mark.parametrize(
     "law",
     [
@@ -492,7 +520,13 @@ def test_the_lyapunov_rate_takes_the_layers_rates():
         (ff.FA, {"sizes": 3}, "sizes must be at least two positive widths"),
         (ff.FA, {"sizes": (2, 0, 2)}, "sizes must be at least two positive widths"),
         (ff.FA, {"sizes": (2, 2, 2), "samples": 0}, "samples must be a positive integer"),
+        (ff.FA, {"sizes": (2, 2, 2), "samples": True}, "samples must be a positive integer"),
+        (ff.FA, {"depth": True}, "depth must be a positive integer, but is True"),
         (ff.FA, {"letters": {"N": "h1"}}, "must be .rows, cols."),
+        (ff.FA, {"letters": {"N": 3}}, "must be .rows, cols."),
+        (ff.FA, {"letters": ["N"]}, r"letters must be {name: \(rows, cols\)}, not \['N'\]"),
+        (ff.FA, {"relations": [3]}, r"relations must be a list of texts, not \[3\]"),
+        (ff.FA, {"relations": "X X' = I"}, 'relations must be a list of texts, not "X X'),
     ],
 )
 def test_a_proof_asked_wrongly_is_refused_in_a_sentence(rule, options, said):
@@ -520,6 +554,8 @@ def test_a_law_of_the_drawn_data_is_kept_for_them_and_for_no_others():
     assert verdict.kept
     assert verdict.scope == "sizes 3-2-1 of a linear network, these 2 samples, squared loss"
     assert not ff.prove(law, ff.GD, sizes=(3, 2, 1), task=ff.Task(X + 1, Y))
+    one = ff.prove(law, ff.GD, sizes=(3, 2, 1), task=ff.Task(X[:, :1], Y[:, :1]))
+    assert one.scope == "sizes 3-2-1 of a linear network, this sample, squared loss"
 
 
 def test_a_law_of_one_feedback_is_kept_for_it_and_for_no_other():

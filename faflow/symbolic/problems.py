@@ -129,7 +129,8 @@ def every_size(rule, depth, *, phi="linear", bias=False, loss="any", letters=Non
     for name, kind in own.items():
         if name in taken:
             raise ValueError(f"The letter {name} is the problem's own; choose another name.")
-        if isinstance(kind, str) or len(kind) != 2 or not all(isinstance(s, str) for s in kind):
+        two = isinstance(kind, tuple | list) and len(kind) == 2
+        if not two or not all(isinstance(s, str) for s in kind):
             raise ValueError(f"letters[{name!r}] must be (rows, cols), two spaces, not {kind!r}.")
     more = {name: alphabet.letter(name, *kind) for name, kind in own.items()}
     moving = {str(W) for W in w} | {"E"}
@@ -231,6 +232,10 @@ def given_sizes(
 def exactly_shaped(matrices, shapes, what):
     """Object arrays of exact numbers, floats by their binary values, of the shapes by name."""
     count = len(matrices) if hasattr(matrices, "__len__") else "none"
+    if count and not shapes:
+        raise ValueError(
+            f"{what} must be empty, as the rule has no fixed matrices; it has {count}."
+        )
     if count != len(shapes):
         names = ", ".join(shapes)
         raise ValueError(f"{what} must be the {len(shapes)} matrices {names}, but has {count}.")

@@ -82,8 +82,13 @@ def prove(
         raise ValueError(f"Unknown algebra {algebra!r}; choose from {', '.join(ALGEBRAS)}.")
     if loss not in ("any", "squared"):
         raise ValueError(f"Unknown loss {loss!r} in a proof; choose from any, squared.")
-    if depth is not None and (not isinstance(depth, int) or depth < 1):
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
         raise ValueError(f"depth must be a positive integer, but is {depth!r}.")
+    if not isinstance(letters, dict | None):
+        raise ValueError(f"letters must be {{name: (rows, cols)}}, not {letters!r:.60}.")
+    texts = isinstance(relations, tuple | list) and all(isinstance(r, str) for r in relations)
+    if not texts:
+        raise ValueError(f"relations must be a list of texts, not {relations!r:.60}.")
     if sizes is not None:
         sizes = _checked(sizes, samples)
         if depth not in (None, len(sizes) - 1):
@@ -133,16 +138,21 @@ class Question:
 
     def network(self, layers=""):
         """What the answer is about, such as "a 2-layer linear network with biases"."""
-        name = getattr(self.rule, "network_name", "network")
+        name = self._acted_on
         if name == "attention":
             return name
         kind = f"{layers}{phi_and_scope(self.activation)[2]} {name}{' with biases' * self.bias}"
-        return f"a {kind}" if name == "network" else kind
+        return f"a {kind}" if name.startswith("network") else kind
+
+    @property
+    def _acted_on(self):
+        rule = self.rule() if isinstance(self.rule, type) else self.rule
+        return rule.network_name
 
     @property
     def patterns(self):
         """What is left open besides the data: the slopes of units, what attends to what."""
-        if getattr(self.rule, "network_name", "") == "attention":
+        if self._acted_on == "attention":
             return " and attention patterns"
         degree, words = phi_and_scope(self.activation)[1:]
         homogeneous = " and slopes" if degree not in (None, 1) else ""
@@ -157,6 +167,12 @@ class Question:
         try:
             moved = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
             series = self._evaluated(self._named(self.law, given), rule, moved)
+            if series is None or isinstance(series, str | tuple | list | dict | set):
+                name = getattr(self.law, "__name__", "law")
+                raise ValueError(
+                    f"The law {name} must return a matrix or a number, but returned"
+                    f" {'None' if series is None else 'a ' + type(series).__name__}."
+                )
             constant = not isinstance(series, Series) or len(series.coefficients) == 1
             value = series.coefficients[0] if isinstance(series, Series) else series
             if constant or _is_zero(value):
@@ -254,7 +270,8 @@ def _by_entries(question, sizes, samples, algebra):
     zero = all(entry == 0 for entry in rate.ravel())
     scope = f"sizes {'-'.join(map(str, sizes))} of {question.network()}"
     if question.task is not None:
-        scope += f", these {samples} samples, {question.task.loss.name} loss"
+        data = f"these {samples} samples" if samples > 1 else "this sample"
+        scope += f", {data}, {question.task.loss.name} loss"
     else:
         scope += f", any {_data(rule, samples, question)}{question.patterns}, {question.losses}"
     scope += ", this feedback" * (question.feedback == "given") + while_signs_last(value)
@@ -285,7 +302,7 @@ def _of_task(task, sizes, chosen):
 
 
 def _checked(sizes, samples):
-    if not isinstance(samples, Integral) or samples < 1:
+    if isinstance(samples, bool) or not isinstance(samples, Integral) or samples < 1:
         raise ValueError(f"samples must be a positive integer, but is {samples!r}.")
     return checked_sizes(sizes)
 
