@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ examples:
 
 def main(argv=None):
     """Run one command; returns the exit status: 0, 1 if a claim falls, 2 for bad input."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     try:
         return arguments.run(arguments)
     except (ValueError, TypeError, ImportError, OSError, RuntimeError) as error:
@@ -29,6 +30,17 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("faflow: stopped by Ctrl-C", file=sys.stderr)
         return 130
+
+
+def _joined(argv):
+    """The same with --decay=-1,1 for --decay -1,1, which argparse takes for two options."""
+    made = []
+    for text in argv:
+        if made and re.fullmatch("--[a-z]+", made[-1]) and re.match(r"-[\d.]", text):
+            made[-1] += f"={text}"
+        else:
+            made.append(text)
+    return made
 
 
 def _parser():

@@ -325,6 +325,10 @@ SEARCHES = {
     "GD --activation relu --bias": lambda: ff.discover(ff.GD, activation="relu", bias=True),
     "FA --length 1": lambda: ff.discover(ff.FA, length=1),
     "FA --decay 0.5,1": lambda: ff.discover(ff.FA(decay=(Fraction(1, 2), 1))),
+    "FA --decay -1,1": lambda: ff.discover(ff.FA(decay=(-1, 1))),
+    "FA --decay=-1/2,-1": lambda: ff.discover(ff.FA(decay=(Fraction(-1, 2), -1))),
+    "FA --decay -.5,-1e0 --depth 2": lambda: ff.discover(ff.FA(decay=(Fraction(-1, 2), -1))),
+    "GD --decay -1": lambda: ff.discover(ff.GD(decay=-1)),
     "GD --decay 1/3": lambda: ff.discover(ff.GD(decay=Fraction(1, 3))),
     "FA --momentum 2": lambda: ff.discover(ff.HeavyBall(of=ff.FA(), friction=2)),
     "FA 2,3,3,2": lambda: ff.discover(ff.FA, depth=3),
@@ -461,7 +465,18 @@ def test_laws_that_cannot_be_searched_are_refused_in_a_line(
 
 @pytest.mark.parametrize(
     "command",
-    ["FA a,b", "FA 2,x,2", "FA 2,3.5,2", "FA 2 3 2", "FA --decay 1/0", "FA --decay nan", "FA --x"],
+    [
+        "FA -1,1",
+        "FA --bias -1,1",
+        "FA --decay --bias",
+        "FA a,b",
+        "FA 2,x,2",
+        "FA 2,3.5,2",
+        "FA 2 3 2",
+        "FA --decay 1/0",
+        "FA --decay nan",
+        "FA --x",
+    ],
 )
 def test_sizes_and_decay_that_are_no_numbers_end_with_2_and_the_usage(command, capsys):
     with pytest.raises(SystemExit) as stop:
