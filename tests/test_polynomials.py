@@ -224,7 +224,10 @@ def test_laws_measure_a_solution_and_become_sympy(found):
         matrices = {"W1": w[0], "W2": w[1], "B2": rule.B[0]}
         at = {s: matrices[n][int(i) - 1, int(j) - 1] for s, (n, i, j) in names.items()}
         assert float(expression.subs(at)) == pytest.approx(float(law(rule, w)), rel=1e-9, abs=1e-12)
-    assert r"W_{1 1 1}^{2}" in found("fa")[0].latex()
+    assert "(W_{1})_{1,1}^{2}" in found("fa")[0].latex()
+    assert "(B_{2})_{1,2}" in found("fa")[0].latex()
+    (law, *_) = ff.discover(ff.On(network=ff.Convolution(2)), (1, 1, 1))
+    assert law.latex() == "(W_{1})_{1,1}^{2} - (W_{2,1})_{1,1}^{2} - (W_{2,2})_{1,1}^{2}"
     grown = found("gd, relu, decay")[0]
     assert grown.sympy().has(sympy.exp(2 * sympy.Symbol("t", real=True)))
     assert str(grown).startswith("exp(2 t) (")

@@ -298,7 +298,7 @@ def test_a_broken_law_shows_its_rate():
     )
     entries = ff.prove(laws.neuron_balance, ff.FA, sizes=(1, 1, 1))
     assert "rate at entry (0,): " in str(entries)
-    assert entries.latex().count("W_{2 1 1}") >= 1
+    assert entries.latex().count("(W_{2})_{1,1}") >= 1
     assert ff.prove(laws.balance, ff.GD, sizes=(1, 1, 1)).offence() == "rate 0"
 
 

@@ -8,6 +8,7 @@ from operator import mul
 from ..matrices import Jet, Series
 from ..rule import Rule
 from .law import exponent
+from .verdict import latex_of
 
 SHOWN = 12
 """So many terms are printed."""
@@ -112,9 +113,7 @@ class PolynomialLaw:
 
     def latex(self):
         """The law as LaTeX."""
-        import sympy
-
-        return sympy.latex(self.sympy())
+        return latex_of(self.sympy())
 
 
 def _times(number, body):

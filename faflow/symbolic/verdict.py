@@ -1,5 +1,6 @@
 """The answer to a proof: whether it holds, for what, and how the law moves if it does not."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,9 +67,7 @@ class Verdict:
         """The rate as LaTeX."""
         if isinstance(self.rate, Words):
             return self.rate.latex()
-        import sympy
-
-        return sympy.latex(as_sympy(self.rate))
+        return latex_of(as_sympy(self.rate))
 
     def derivation(self):
         """How the rate arises: a list of (text, SymPy expression or equation), in order.
@@ -104,6 +103,19 @@ class Verdict:
         if self.claimed:
             steps.append(("less the claimed rate", self.rate.sympy()))
         return steps
+
+
+def latex_of(expression):
+    """A SymPy expression as LaTeX, with a symbol W1_2_3 as the entry (W_{1})_{2,3}."""
+    import sympy
+
+    names = {}
+    for symbol in expression.free_symbols:
+        if entry := re.fullmatch(r"([A-Za-z]+)([\d_]*)_(\d+)_(\d+)", symbol.name):
+            letter, number, row, column = entry.groups()
+            matrix = f"({letter}_{{{number.replace('_', ',')}}})" if number else letter
+            names[symbol] = f"{matrix}_{{{row},{column}}}"
+    return sympy.latex(expression, symbol_names=names)
 
 
 def as_sympy(value):
