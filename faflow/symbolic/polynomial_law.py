@@ -8,6 +8,7 @@ from operator import mul
 from ..matrices import Jet, Series
 from ..rule import Rule
 from .law import exponent
+from .nullspace import primitive
 from .verdict import latex_of
 
 SHOWN = 12
@@ -54,7 +55,7 @@ class PolynomialLaw:
         return sum(parts[1:], parts[0])
 
     def at(self, rule):
-        """The law for the feedback of `rule`, which has become numbers; it may have no terms."""
+        """The law for the feedback of `rule`, up to a factor; it may have no terms."""
         B = dict(zip(self.rule.fixed(self.sizes), rule.B, strict=True))
         terms = {}
         for places, c in self.terms.items():
@@ -63,6 +64,8 @@ class PolynomialLaw:
                 c = c * Fraction(B[name][i, j])
             terms[here] = terms.get(here, 0) + c
         terms = {places: c for places, c in terms.items() if c and (places or self.growth)}
+        if terms:
+            terms = dict(zip(terms, map(int, primitive(list(terms.values()))), strict=True))
         return replace(self, terms=terms, rule=rule, name="", verdict=None)
 
     @property
