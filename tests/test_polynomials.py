@@ -1,3 +1,4 @@
+import re
 from fractions import Fraction
 from itertools import combinations_with_replacement
 from math import comb
@@ -283,6 +284,45 @@ def test_polynomial_laws_differentiate_to_zero_on_series_of_fractions(found):
 def test_a_search_that_cannot_be_made_is_refused(options, says):
     with pytest.raises(ValueError, match=says):
         ff.discover(ff.FA, **({"sizes": (2, 3, 2)} | options))
+
+
+@pytest.mark.parametrize("feedback", ["numeric", "both"])
+def test_the_feedback_that_laws_are_for_is_named(feedback):
+    search = lambda rule, sizes=(1, 2, 1), **more: ff.discover(
+        rule, sizes, feedback=feedback, **more
+    )
+    drawn = search(ff.FA, seed=3)
+    numbers = [[int(x) for x in row] for row in drawn.rule.B[0]]
+    assert f" feedback B2 = {numbers} drawn with seed 3; " in str(drawn)
+    assert drawn.rule.B[0].shape == (2, 1)
+    twice = search(ff.DFA, (1, 2, 2, 1)).scope
+    assert re.search(r"feedback B1 = \[\[.*\]\], B2 = \[\[.*\]\] drawn with seed 0$", twice)
+    assert search(ff.FA, (1, 7, 2), degree=1).scope.endswith(" feedback drawn with seed 0")
+    own = search(ff.FA.random((1, 2, 1))).scope
+    assert own.endswith(" this feedback")
+    assert "drawn" not in own
+    for kind in (ff.GD, ff.KolenPollack):
+        assert search(kind).scope.endswith("any data, any loss")
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.KolenPollack])
+def test_rules_without_fixed_feedback_are_not_proved_for_this_one(kind):
+    law = laws.balance if kind is ff.GD else laws.mirror_difference
+    assert ff.prove(law, kind, sizes=(2, 2, 2), feedback="given").scope.endswith("any loss")
+
+
+@pytest.mark.parametrize("B", [[[Fraction(1, 3)], [Fraction(5, 2)]], [[0.1], [-0.7]]])
+def test_both_kinds_of_feedback_are_searched_for_fractions(B):
+    rule = ff.FA((np.array(B, dtype=object),))
+    both = ff.discover(rule, (1, 2, 1), feedback="both")
+    numeric = ff.discover(rule, (1, 2, 1), feedback="numeric")
+    assert (both.total, both.independent) == (numeric.total, numeric.independent)
+    special = both[0].at(rule)
+    assert all(isinstance(c, int) for c in special.terms.values())
+    w = ff.init((1, 2, 1))
+    assert special(rule, w) / both[0](rule, w) == pytest.approx(
+        special(rule, (2 * w[0], 3 * w[1])) / both[0](rule, (2 * w[0], 3 * w[1]))
+    )
 
 
 def test_feedback_in_floats_is_taken_exactly():

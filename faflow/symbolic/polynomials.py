@@ -18,7 +18,7 @@ from .kept import kept_polynomials
 from .law import Laws
 from .monomials import Velocities
 from .nullspace import primitive
-from .polynomial_law import PolynomialLaw
+from .polynomial_law import SHOWN, PolynomialLaw
 from .problems import exactly, first_clause, given_sizes
 from .prove import Question
 from .verdict import Verdict
@@ -49,7 +49,8 @@ def discover_polynomials(rule, sizes, degree, how, activation, bias, known=(), s
     laws, special = problem.kept(degree), [law.at(problem.rule) for law in symbolic]
     more = generators(laws, problem, degree, given=[law for law in special if law.terms])
     found = _found(problem, degree, [*symbolic, *more], len(laws))
-    return replace(found, scope=f"{symbolic.scope}; and for the feedback of this rule")
+    more = f"; and for {problem.feedback}" if problem.feedback else ""
+    return replace(found, scope=symbolic.scope + more)
 
 
 def _check_size(rule, sizes, degree, how, bias):
@@ -78,8 +79,10 @@ class Problem:
 
     def __init__(self, rule, given, sizes, activation, bias, seed):
         rule = exactly(rule, len(sizes) - 1)
-        if given and not rule.B:
+        self.feedback = "this feedback" if given and rule.fixed(sizes) else ""
+        if self.feedback and not rule.B:
             rule = replaced(rule, B=_drawn(rule.fixed(sizes), seed))
+            self.feedback = f"feedback{_shown(rule, sizes)} drawn with seed {seed}"
         self.rule = rule if given else replaced(rule, B=())
         self.sizes, self.activation, self.bias, self.seed = sizes, activation, bias, seed
         made, task, w, _ = given_sizes(
@@ -109,7 +112,8 @@ class Problem:
         self.rng = np.random.default_rng(seed)
         self.point = Point(self.rule, sizes, self.rng, activation=activation, bias=bias)
         data = self.point.data.replace("all", "any")
-        self.scope += f", {data}{question.patterns}, any loss{', this feedback' * bool(given)}"
+        parts = f"{data}{question.patterns}", "any loss", self.feedback
+        self.scope = ", ".join([self.scope, *filter(None, parts)])
         if any(not data for terms in own for _, _, data in terms):  # decay or friction
             self.scope += ", up to e^{ct} with rational c"
 
@@ -172,6 +176,12 @@ class Problem:
                 one = self._polynomial(terms, law.growth, name)
                 made.setdefault(tuple(one.terms.items()), one)
         return list(made.values())
+
+
+def _shown(rule, sizes):
+    """The feedback in numbers, if they are few."""
+    shown = [f" {name} = {B.tolist()}" for name, B in zip(rule.fixed(sizes), rule.B, strict=True)]
+    return ",".join(shown) if sum(B.size for B in rule.B) <= SHOWN else ""
 
 
 def _drawn(shapes, seed):

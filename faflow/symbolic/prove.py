@@ -274,7 +274,9 @@ def _by_entries(question, sizes, samples, algebra):
         scope += f", {data}, {question.task.loss.name} loss"
     else:
         scope += f", any {_data(rule, samples, question)}{question.patterns}, {question.losses}"
-    scope += ", this feedback" * (question.feedback == "given") + while_signs_last(value)
+    scope += ", this feedback" * (question.feedback == "given" and bool(rule.B)) + while_signs_last(
+        value
+    )
     return Verdict(zero, scope, rate, name, question.rate is not None, value)
 
 
