@@ -504,7 +504,8 @@ def test_a_certificate_that_cannot_be_made_is_refused(make, says):
 
 # Pair by pair of indices.
 
-SMALL = [s for layers in (3, 4) for s in itertools.product(range(1, 4), repeat=layers)]
+SMALL = [*itertools.product(range(1, 4), repeat=3)]
+SMALL += [*itertools.product(range(1, 4), repeat=4)][::4]  # each pair of widths at the end alike
 
 
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.KolenPollack])
