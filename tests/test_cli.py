@@ -36,6 +36,12 @@ def claims(tmp_path):
     return write
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """Claims run in this process: quicker, and test_workers shows that others come to the same."""
+    monkeypatch.setattr("faflow.cli._cores", lambda: 1)
+
+
 def refused(arguments, capsys):
     """The one line on stderr of a command that is refused."""
     assert main([str(a) for a in arguments]) == 2
@@ -57,6 +63,7 @@ def test_claims_that_stand_exit_with_0(claims, capsys):
     assert err == ""
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -80,6 +87,7 @@ def test_a_file_that_does_not_import_fails_though_the_others_stand(claims, capsy
     assert "1 of 1 claims stand" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
@@ -115,6 +123,7 @@ def test_report_and_json_are_written_where_asked(claims, capsys, tmp_path):
     assert '"all stand": false' in json_file.read_text()
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("part", ["/a", "red", "[/]", "\\\\"])
 def test_the_live_table_takes_any_name_and_problem(claims, capsys, monkeypatch, part):
     """Brackets are markup to the table."""
@@ -126,6 +135,7 @@ def test_the_live_table_takes_any_name_and_problem(claims, capsys, monkeypatch, 
     assert f"ValueError: [{part.replace(2 * chr(92), chr(92))}]" in out
 
 
+@pytest.mark.usefixtures("alone")
 def test_the_table_does_not_say_that_a_proof_was_seen_where_none_was(claims, capsys):
     wrong = "import faflow\ndef claim_y(check):\n"
     wrong += "    check.proved(faflow.prove(faflow.laws.balance, faflow.FA))\n"
