@@ -44,6 +44,7 @@ def has_chain(n):
     return any(b - a >= 3 for a, b in itertools.pairwise(ones))
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize(("kind", "count"), [(ff.FA, fa_count), (ff.DFA, dfa_count)])
 def test_closed_formulas_count_the_laws_of_every_shape(kind, count):
     """Widths [1..5]³, [1..4]⁴, [1..3]⁵: 624 shapes, each certified complete."""
@@ -55,6 +56,7 @@ def test_closed_formulas_count_the_laws_of_every_shape(kind, count):
     assert wrong == []
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize("kind", [ff.GD, ff.KolenPollack])
 def test_balances_are_all_laws_but_where_a_chain_moves_along_one_field(kind):
     """On the same shapes; where a chain has more laws, they are counted and proved local ones."""
@@ -508,6 +510,7 @@ SMALL = [*itertools.product(range(1, 4), repeat=3)]
 SMALL += [*itertools.product(range(1, 4), repeat=4)][::4]  # each pair of widths at the end alike
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.KolenPollack])
 def test_ranks_pair_by_pair_never_exceed_those_at_a_generic_point(kind):
     refused = 0
@@ -536,6 +539,7 @@ def test_diagonal_feedback_that_is_special_is_refused():
         ff.certify(ff.DFA, (1, 1, 1, 2), method="blocks")
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize(
     ("kind", "sizes", "count"),
     [

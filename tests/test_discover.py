@@ -185,6 +185,7 @@ def test_laws_found_become_sympy_and_latex():
     assert grown.latex().startswith(r"e^{2 t} \left(")
 
 
+@pytest.mark.algebra
 def test_laws_of_twelve_layers_are_found():
     found = ff.discover(ff.FA, depth=12)
     assert len(found) == 22  # a balance and a null space for each of 11 hidden layers

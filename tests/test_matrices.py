@@ -102,6 +102,7 @@ def product_of(path, values):
     return M
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize("form", ["matrix", "diagonal", "trace"])
 @pytest.mark.parametrize(
     ("names", "longest"),
@@ -144,6 +145,7 @@ def test_sums_and_products_of_words_have_the_values_of_sums_and_products(seed):
     assert evaluate(words.trace(), values) == M.trace()
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize("form", ["matrix", "diagonal", "trace"])
 def test_sympy_has_the_same_value_as_the_words(form):
     _, made = letters()

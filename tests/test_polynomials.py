@@ -37,6 +37,7 @@ def test_null_spaces_are_those_of_another_library_however_large_their_entries(si
         assert flint.fmpz_mat([v.tolist() for v in found]).rank() == len(found)
 
 
+@pytest.mark.algebra
 def test_a_tall_matrix_is_mixed_without_losing_rank():
     rng = np.random.default_rng(0)
     right = rng.integers(-2, 3, (290, 300))
@@ -114,12 +115,14 @@ def found():
     return search
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize("name", SEARCHES)
 def test_searches_find_as_many_laws_as_are_known(name, found):
     made = found(name)
     assert (made.total, len(made), made.independent) == SEARCHES[name][3]
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize("name", SEARCHES)
 def test_every_law_found_is_proved_again_by_another_algebra(name, found):
     _, sizes, options, _ = SEARCHES[name]
@@ -131,6 +134,7 @@ def test_every_law_found_is_proved_again_by_another_algebra(name, found):
         assert proof.kept, law
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize(
     ("kind", "sizes", "activation", "degree"),
     [

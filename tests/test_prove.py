@@ -170,6 +170,7 @@ def test_every_algebra_gives_the_same_verdict(name, algebra):
     assert str(verdict).startswith("kept for" if kept else "NOT kept for")
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize("k", [0, 5, 10])
 @pytest.mark.parametrize(
     ("law", "rule", "activation", "kept"),
@@ -251,6 +252,7 @@ def test_words_and_entries_have_the_same_rate():
     assert sympy.expand(explicit.subs(named) - entries) == 0
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize(
     ("law", "rule", "options"),
     [

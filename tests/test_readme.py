@@ -58,6 +58,7 @@ def scaled(law, factor, k):
     return lambda rule, w: factor * law(rule, w, k=k)
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize(
     ("law", "rule", "activation", "layers", "rate"),
     [

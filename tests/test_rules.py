@@ -74,6 +74,7 @@ def test_gd_against_finite_differences_of_the_loss(phi, loss, bias):
             assert V[index] == pytest.approx(-slope, abs=1e-9)
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize("bias", [False, True], ids=["", "bias"])
 @pytest.mark.parametrize(
     ("phi", "loss"),

@@ -950,6 +950,7 @@ def test_unbroken_code_lets_the_claim_stand(name):
     assert standing(name)
 
 
+@pytest.mark.algebra
 @pytest.mark.usefixtures("budget")
 @pytest.mark.parametrize("what", MUTANTS)
 def test_broken_code_lets_the_claims_fall(monkeypatch, what):
@@ -959,6 +960,7 @@ def test_broken_code_lets_the_claims_fall(monkeypatch, what):
     assert fell == expected, f"With {what} of {mutation[1]} wrong only {fell} fell."
 
 
+@pytest.mark.algebra
 def test_the_sign_of_the_squared_loss_is_noticed(monkeypatch):
     flipped = nets.squared._replace(error=lambda f, Y: f - Y)
     monkeypatch.setitem(nets.LOSSES, "squared", flipped)
@@ -968,6 +970,7 @@ def test_the_sign_of_the_squared_loss_is_noticed(monkeypatch):
     assert fell == expected, f"Only {fell} fell."
 
 
+@pytest.mark.algebra
 @pytest.mark.parametrize(
     ("mutation", "claim"),
     [
