@@ -9,7 +9,7 @@ verify-full: .venv/ready
 	$(BIN)/faflow verify proofs_check --full --report report-full
 
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/python -m pip install --quiet "ruff>=0.9" "ty>=0.0.100"
