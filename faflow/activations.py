@@ -34,7 +34,7 @@ def _function(name):
         if z.dtype == np.dtype(object):
             import sympy
 
-            from .matrices import Polynomial
+            from .matrices import Expression, Polynomial
 
             if isinstance(z.flat[0], Polynomial):
                 raise TypeError(f"Polynomials have no {name}; use algebra='sympy'.")
@@ -42,7 +42,9 @@ def _function(name):
             softplus = lambda x: sympy.log(1 + sympy.exp(x))
             sign = lambda x: (x > 0) - (x < 0) if isinstance(x, int | Fraction) else sympy.sign(x)
             known = {"expit": sigmoid, "softplus": softplus, "sign": sign}
-            return np.frompyfunc(known.get(name) or getattr(sympy, name), 1, 1)(z)
+            of = known.get(name) or getattr(sympy, name)
+            inside = lambda x: Expression(of(x.of)) if isinstance(x, Expression) else of(x)
+            return np.frompyfunc(inside, 1, 1)(z)
         if isinstance(z, np.ndarray):
             if name == "softplus":
                 return np.logaddexp(0, z)

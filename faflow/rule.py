@@ -81,7 +81,7 @@ class Rule:
 
     def __call__(self, task, w):
         moved = self.velocity(task, w)
-        count = len(moved) if isinstance(moved, tuple | list) else repr(moved)[:40]
+        count = len(moved) if hasattr(moved, "__len__") else repr(moved)[:40]
         if count != len(w):
             raise ValueError(f"{self.name} must give {len(w)} velocities, but gives {count}.")
         return tuple(
@@ -90,7 +90,7 @@ class Rule:
 
     def _scaled(self, layer, W, V):
         wanted, seen = (getattr(M, "shape", None) for M in (W, V))
-        if seen != wanted:  # which might be broadcast
+        if None not in (seen, wanted) and seen != wanted:  # which might be broadcast
             raise ValueError(
                 f"{self.name} must give layer {layer} a velocity of shape {wanted}, not {seen}."
             )

@@ -9,6 +9,7 @@ from problems import problem
 
 import faflow as ff
 from faflow import laws
+from faflow.activations import sign_of
 from faflow.nets import forward
 from faflow.rules import outgoing
 
@@ -186,7 +187,156 @@ def test_where_samples_add_up_that_is_said():
     assert ff.certify(ff.FA, (2, 3, 2)).data == "all data"
 
 
+@rule
+class Meeting(ff.FA):
+    """Samples meet in a term that vanishes to first order where all weights are zero."""
+
+    def velocity(self, task, w):
+        V1, V2 = super().velocity(task, w)
+        h = w[0] @ task.X
+        E = task.loss.error(w[1] @ h, task.Y)
+        A, H = (h @ E.T) @ (E @ h.T), h @ h.T
+        return V1 + (A @ H - H @ A) @ w[0], V2
+
+
+def test_samples_are_tried_at_a_generic_state():
+    nothing = (np.zeros((2, 2), int), np.zeros((2, 2), int))
+    assert not ff.prove(laws.feedback_balance, Meeting, sizes=(2, 2, 2), samples=2)
+    for at in (None, nothing):
+        made = ff.certify(Meeting, (2, 2, 2), [laws.feedback_balance], at=at)
+        assert made.data == "one sample"
+
+
+def test_subclasses_of_what_adds_up_need_not_add_up():
+    @rule
+    class Block(ff.On):
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            X, E = task.X, task.loss.error(self.output(task, w), task.Y)
+            both = E @ X.T
+            return (V[0], V[1] + (E @ E.T) @ both @ (X @ X.T) - both @ (X @ E.T) @ both, *V[2:])
+
+    @rule
+    class Pushed(ff.HeavyBall):
+        def velocity(self, task, w):
+            (V1, V2, *forces), X = super().velocity(task, w), task.X
+            E = task.loss.error(self.output(task, w), task.Y)
+            both = E @ X.T
+            extra = (E @ E.T) @ both @ (X @ X.T) - both @ (X @ E.T) @ both
+            return (V1, V2 + extra, *forces)
+
+    @rule
+    class Single(ff.FA):
+        single = True
+
+        def velocity(self, task, w):
+            V1, V2 = super().velocity(task, w)
+            h = w[0] @ task.X
+            E = task.loss.error(w[1] @ h, task.Y)
+            both = E @ h.T
+            return V1, V2 + both @ (h @ E.T) @ both - (E @ E.T) @ both @ (h @ h.T)
+
+    block = Block(of=ff.FA(), network=ff.Residual())
+    assert "this 1" not in ff.prove(laws.feedback_balance, block, sizes=(2, 2, 2)).scope
+    assert "any 1 sample" in ff.prove(laws.feedback_balance, block, sizes=(2, 2, 2)).scope
+    assert not ff.prove(laws.feedback_balance, block, sizes=(2, 2, 2), samples=2)
+    for one in (block, Pushed(of=ff.FA()), Single):
+        assert ff.certify(one, (2, 2, 2)).data == "one sample"
+    assert "any 1 sample" in ff.prove(laws.feedback_balance, Single).scope
+    assert ff.discover(Single).scope.endswith("one sample")
+
+
 # Numbers.
+
+
+@rule
+class Through(ff.Rule):
+    """The error returns through a matrix of the rule's own, whatever its entries are."""
+
+    C: object = None
+
+    def carry(self, w, k, above, output):
+        return self.C @ above
+
+
+@pytest.mark.parametrize(
+    "C",
+    [
+        np.array([[0.5], [0.25]]),
+        np.array([[1], [3]]),
+        np.array([[Fraction(1, 3)], [Fraction(2)]]),
+        np.array([[0.1], [0.7]]),
+        np.array([[3 * 10**7], [10**15]]),
+    ],
+    ids=["floats", "integers", "Fractions", "rounded floats", "beyond the prime"],
+)
+def test_arrays_in_a_rule_are_exact_for_certificates(C):
+    """The same flow as that of feedback given."""
+    given = ff.certify(ff.FA((C,)), (2, 2, 1))
+    assert given.complete
+    made = ff.certify(Through(C=C), (2, 2, 1))
+    assert (made.lie_rank, made.at_most) == (given.lie_rank, given.at_most)
+    across = np.array([[C[1, 0], -C[0, 0]]])
+    assert ff.certify(Through(C=C), (2, 2, 1), [lambda r, w: across @ w[0]]).law_rank == 2
+    with pytest.raises(ValueError, match="is NOT kept"):
+        ff.certify(Through(C=C), (2, 2, 1), [lambda r, w: (across + 1) @ w[0]])
+
+
+def test_masks_of_a_rule_are_exact_for_certificates():
+    @rule
+    class Masked(ff.FA):
+        mask = np.array([[1, 0], [1, 1], [0, 1]])
+
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            return V[0] * self.mask, V[1]
+
+    stands = lambda r, w: w[0] * (1 - r.mask)
+    assert ff.certify(Masked, (2, 3, 2), [stands]).law_rank == 2
+
+
+@rule
+class SignsOfFeedback(ff.FA):
+    def carry(self, w, k, above, output):
+        return sign_of(self.B[k]) @ above
+
+
+@rule
+class SignsOfWeights(ff.GD):
+    def carry(self, w, k, above, output):
+        return sign_of(outgoing(w, k)).T @ above
+
+
+def test_residues_have_no_signs_but_those_of_integers_given():
+    B = np.array([[3, 7], [2, 11]])
+    same = ff.certify(ff.FA((np.ones((2, 2)),)), (2, 2, 2))
+    made = ff.certify(SignsOfFeedback((B,)), (2, 2, 2), [])
+    assert made.at_most == same.at_most == 4
+    for one in (SignsOfFeedback, SignsOfFeedback((B / 100,)), SignsOfWeights):
+        with pytest.raises(ValueError, match="residues have no signs"):
+            ff.certify(one, (2, 2, 2), [])
+
+
+@rule
+class Smoothed(ff.DFA):
+    """The hidden layer is told of the error against smoothed labels."""
+
+    def velocity(self, task, w):
+        hidden, inputs, f = forward(task, w)
+        error = task.loss.error(f, task.Y)
+        told = self.B[0] @ task.loss.error(f, task.Y * Fraction(9, 10))
+        return task.activation(0).pull(hidden[0], told) @ inputs[0].T, error @ inputs[1].T
+
+
+def test_errors_against_two_targets_are_two():
+    for ask in (
+        lambda: ff.prove(laws.feedback_balance, Smoothed),
+        lambda: ff.discover(Smoothed, (2, 2, 2)),
+        lambda: ff.certify(Smoothed, (2, 3, 2), activation="relu"),
+    ):
+        with pytest.raises(ValueError, match="The error is evaluated at two points"):
+            ask()
+    assert not ff.prove(laws.feedback_balance, Smoothed, loss="squared")
 
 
 @rule
@@ -221,8 +371,25 @@ class Almost(ff.GD):
 def test_no_number_is_rounded_away():
     assert not ff.prove(laws.balance, Almost)
     assert not ff.prove(laws.balance, Almost, sizes=(2, 2, 1))
-    with pytest.raises(ValueError, match="SymPy would round"):
-        ff.prove(laws.balance, Almost, sizes=(2, 2, 1), activation="tanh")
+    for options in ({"algebra": "sympy"}, {"activation": "tanh", "loss": "squared"}):
+        assert not ff.prove(laws.balance, Almost, sizes=(2, 2, 1), **options)
+
+
+@pytest.mark.parametrize("number", [1 + 2**-52, 1 / 3, 0.1])
+def test_numbers_that_cancel_but_for_rounding_do_not_cancel(number):
+    @rule
+    class Mirror(ff.KolenPollack):
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            return (*V[:2], number * V[2])
+
+    exactly = Fraction(number)
+    law = lambda r, w: exactly * w[1] - w[2].T
+    rounded = lambda r, w: w[1] - round(1 / number) * w[2].T
+    for activation in ("linear", "relu", "tanh"):
+        told = {"sizes": (1, 1, 1), "activation": activation}
+        assert ff.prove(law, Mirror, **told)
+        assert not ff.prove(rounded, Mirror, **told)
 
 
 @pytest.mark.parametrize("scale", [0.7, 1 / 3])
@@ -317,6 +484,38 @@ def test_rules_that_words_cannot_say_have_their_quadratic_laws_counted():
     assert (certificate.law_rank, certificate.complete) == (2, True)
 
 
+def test_layers_may_be_frozen():
+    zero = ff.discover(ff.FA(rates=(1, 0)), (2, 3, 2))
+    assert [str(law) for law in zero][:2] == ["(W2)[1,1]", "(W2)[1,2]"]
+    assert len(ff.discover(ff.FA(rates=(1, 0)))) == 2  # N1'W1 and W2
+    assert ff.certify(ff.FA(rates=(1, 0)), (2, 3, 2)).complete
+
+
+def test_growths_of_both_signs_may_have_constants():
+    @rule
+    class Apart(ff.FA):
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            return V[0] * 0 - (w[0] - self.B[0]), V[1] * 0 + (w[1] - self.B[0].T)
+
+    found = ff.discover(Apart, (1, 1, 1))
+    assert sorted(law.growth for law in found) == [-1, 1]
+    assert ff.certify(Apart, (1, 1, 1)).law_rank == 2
+
+
+def test_what_a_class_says_is_not_remembered():
+    @rule
+    class Tuned(ff.FA):
+        gain = 1
+
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            return V[0] * self.gain, V[1]
+
+    for Tuned.gain in (1, 2):
+        assert ff.certify(Tuned, (2, 3, 2)).law_rank == 7
+
+
 def test_options_may_be_arrays():
     @dataclass(frozen=True, eq=False)
     class Gained(ff.FA):
@@ -326,7 +525,9 @@ def test_options_may_be_arrays():
             V = super().velocity(task, w)
             return V[0] * int(self.gain[0]), V[1]
 
-    assert ff.certify(Gained(gain=np.array([2, 1])), (2, 3, 2)).law_rank == 7
+    certificate = ff.certify(Gained(gain=np.array([2, 1])), (2, 3, 2))
+    assert certificate.law_rank == 7
+    assert "Gained with gain [2 1] on 2-3-2" in str(certificate)
 
 
 def test_laws_from_a_generator_are_proved_as_well():

@@ -123,7 +123,7 @@ def test_jets_are_derivatives_of_the_rule_in_exact_arithmetic(kind, bias):
 
 
 def test_signs_of_residues_stand_still():
-    W = Jet({0: np.array([[[3.0, -4.0]]])}).moved(Jet({0: np.array([[[5.0, 6.0]]])}), 0)
+    W = Jet({0: np.array([[[3.0, -4.0]]])}, whole=True).moved(Jet({0: np.full((1, 1, 2), 5.0)}), 0)
     signs = ff.activations.sign_of(W)
     assert set(signs.parts) == {0}
     assert (signs.parts[0] == [[[1, -1]]]).all()

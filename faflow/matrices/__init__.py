@@ -11,10 +11,11 @@ from numbers import Rational
 import numpy as np
 
 from .batches import null_spaces
+from .exact_entries import Expression as Expression
+from .exact_entries import Polynomial as Polynomial
 from .jets import Jet as Jet
 from .jets import residue as residue
 from .normal import Letter as Letter
-from .polynomial import Polynomial as Polynomial
 from .residues import Span as Span
 from .residues import null_space
 from .series import Series as Series
@@ -47,7 +48,7 @@ def columns(M, below):
     if isinstance(M, Words):
         return M.columns(below.rows)
     if isinstance(M, Jet):
-        return M.map(lambda x: x[..., : below.shape[0]])
+        return M.columns(below.shape[0])
     return M if M.shape[1] == below.shape[0] else M[:, : below.shape[0]]
 
 

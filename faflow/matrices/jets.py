@@ -12,14 +12,15 @@ class Jet:
     """Σ M_S ε_S over subsets S of nilpotents, ε_i² = 0: what is linear in each increment, exactly.
 
     parts: for each S, a number whose bit i stands for ε_i, residues of shape (batch, rows, cols);
-    batch axes of 1 are broadcast.
+    batch axes of 1 are broadcast.  whole: whether the part without increments is in integers that
+    are their own residues, and so has signs.
     """
 
     __array_ufunc__ = None
     dtype = np.dtype(float)  # elementwise products exist, as for arrays
 
-    def __init__(self, parts):
-        self.parts = parts
+    def __init__(self, parts, whole=False):
+        self.parts, self.whole = parts, whole
 
     @property
     def shape(self):
@@ -31,7 +32,11 @@ class Jet:
 
     @property
     def T(self):
-        return self.map(lambda M: M.mT)
+        return Jet({s: M.mT for s, M in self.parts.items()}, self.whole)
+
+    def columns(self, n):
+        """The first n columns."""
+        return Jet({s: M[..., :n] for s, M in self.parts.items()}, self.whole)
 
     def __add__(self, other):
         parts = dict(self.parts)
@@ -66,8 +71,8 @@ class Jet:
         return _jet(other) @ self
 
     def __mul__(self, other):
-        if isinstance(other, Jet):
-            return self._times(other, lambda M, N: reduced(M * N))
+        if isinstance(other, Jet | np.ndarray):
+            return self._times(_jet(other), lambda M, N: reduced(M * N))
         number = residue(other)
         return self.map(lambda M: reduced(number * M))
 
@@ -77,8 +82,13 @@ class Jet:
         return self * (1 / Fraction(exact(number)))
 
     def sign(self):
-        """The signs of the integers that the residues are; increments do not change them."""
-        return Jet({0: np.sign(self.parts[0])})
+        """The signs of the integers that the residues are; increments do not change them.
+
+        Raises TypeError for residues that are not known to be small integers.
+        """
+        if not self.whole:
+            raise TypeError("residues have no signs, unless they are given in integers")
+        return Jet({0: np.sign(self.parts[0])}, whole=True)
 
     def with_ones(self):
         """With a row of ones below: the constant part's, the increments have zeros there."""
@@ -98,14 +108,14 @@ class Jet:
     def moved(self, velocity, nilpotent):
         """This plus ε times the velocity, with a nilpotent that neither holds yet."""
         bit = 1 << nilpotent
-        return Jet(self.parts | {s | bit: M for s, M in velocity.parts.items()})
+        return Jet(self.parts | {s | bit: M for s, M in velocity.parts.items()}, self.whole)
 
     def split(self, nilpotent):
         """(what does not hold ε, what multiplies it)."""
         bit = 1 << nilpotent
         here = {s: M for s, M in self.parts.items() if not s & bit}
         there = {s & ~bit: M for s, M in self.parts.items() if s & bit}
-        return Jet(here), Jet(there)
+        return Jet(here, self.whole), Jet(there)
 
 
 def residue(number):
@@ -120,4 +130,4 @@ def residue(number):
 
 
 def _jet(x):
-    return x if isinstance(x, Jet) else Jet({0: x})
+    return x if isinstance(x, Jet) else Jet({0: np.vectorize(residue, otypes=[float])(x)})

@@ -50,12 +50,8 @@ class Point:
         B = _residues(self.exact) if self.given else _drawn(rng, shapes)
         self.rule = replaced(with_numbers(rule, _as_integer_or_fraction), B=B)
         shapes = rule.state(sizes, bias)
-        if at is not None:
-            at = exactly_shaped(at, shapes, "The start")
-            if any(isinstance(one, SignFA) for one in (rule, getattr(rule, "of", None))):
-                _check_signs(at)
-        self.at = at
-        self.w = _drawn(rng, shapes) if at is None else _residues(at)
+        signs = any(isinstance(one, SignFA) for one in (rule, getattr(rule, "of", None)))
+        self.w = _drawn(rng, shapes, whole=signs)
         try:
             self.timed = any(V.parts[0].any() for V in self._still())
             self.data = self._scope_of_data(rng.spawn(1)[0])
@@ -64,6 +60,12 @@ class Point:
             raise ValueError(
                 f"The velocities of {name} are no polynomials: {first_clause(error)}."
             ) from error
+        if at is not None:
+            at = exactly_shaped(at, shapes, "The start")
+            self.w = _residues(at)
+            if signs:
+                _check_signs(at)
+        self.at = at
         self.state = (*self.w, Jet({0: np.ones((1, 1, 1))})) if self.timed else self.w
         self.dimension = sum(int(np.prod(W.shape)) for W in self.state)
 
@@ -170,18 +172,23 @@ def lie_rank(point, rng, *, target=None, deepest=12):
     return span.rank, history
 
 
-def _drawn(rng, shapes):
-    return tuple(Jet({0: draw(rng, 1, *s)}) for s in shapes.values())
+def _drawn(rng, shapes, whole=False):
+    return tuple(Jet({0: draw(rng, 1, *s)}, whole) for s in shapes.values())
 
 
 def _residues(matrices):
     modular = np.vectorize(residue, otypes=[float])
-    return tuple(Jet({0: modular(M)[None]}) for M in matrices)
+    return tuple(Jet({0: modular(M)[None]}, whole=_whole(M)) for M in matrices)
+
+
+def _whole(M):
+    """Whether a matrix is in integers that are their own residues."""
+    return all(x == int(x) and abs(x) < P // 2 for x in M.ravel())
 
 
 def _check_signs(at):
     """Raise ValueError unless the residues of these weights have the signs of the weights."""
-    if any(x != int(x) or not 0 < abs(x) < P // 2 for W in at for x in W.ravel()):
+    if not all(_whole(W) and W.all() for W in at):
         raise ValueError("With sign feedback the start must be in integers other than 0.")
 
 

@@ -237,7 +237,8 @@ def _chosen(rule):
         return []
     fields = {n: f for n, f in rule.__dataclass_fields__.items() if n not in NAMED}
     values = {n: getattr(rule, n) for n in fields}
-    return [f"{n} {_spoken(v)}" for n, v in values.items() if v != fields[n].default]
+    same = lambda v, default: v is default or (not hasattr(v, "shape") and v == default)
+    return [f"{n} {_spoken(v)}" for n, v in values.items() if not same(v, fields[n].default)]
 
 
 def _spoken(value):

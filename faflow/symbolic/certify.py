@@ -17,7 +17,7 @@ from .certificate import Certificate
 from .discover import discover
 from .jacobian import check_kept, check_null_spaces, jacobian_rank, with_chains
 from .law import Law
-from .problems import check_bias, check_law, check_seed, exactly, fitting
+from .problems import check_bias, check_law, check_seed, exactly, fitting, samples_add_up
 from .prove import prove_growing
 
 METHODS = ("auto", "dense", "blocks")
@@ -117,6 +117,8 @@ def _densely(rule, sizes, laws, point, rng, more):
     check_kept(laws, point, rng.spawn(1)[0])
     found = jacobian_rank(laws, point, rng)
     reached, history = lie_rank(point, rng, target=point.dimension - found)
+    if found + reached > point.dimension:
+        raise RuntimeError(f"{found} laws and {reached} brackets are more than the variables.")
     if more and point.given:
         laws, found = _with_polynomials(laws, found, point.dimension - reached, point, rng)
     chains = () if found + reached == point.dimension else _chains(rule, sizes, point)
@@ -197,15 +199,10 @@ def _shown(law):
 def _known(rule, sizes, activation, bias):
     """What `discover` finds for the rule: among words, whatever its feedback, if these can say it.
 
-    That is remembered by the rule's options.  Else among polynomials of degree 2.
+    Else among polynomials of degree 2.  For faflow's own rules it is remembered by their options.
     """
     plain, depth = _plain(rule), len(sizes) - 1
-    try:
-        hash(plain)
-    except TypeError:  # options such as arrays
-        find = _remembered.__wrapped__
-    else:
-        find = _remembered
+    find = _remembered if samples_add_up(rule) else _remembered.__wrapped__
     try:
         return find(plain, depth, activation, bias)
     except ValueError:

@@ -82,7 +82,8 @@ def discover(
     network = Question(None, None, rule, activation, bias, "any", {}).network(f"{depth}-layer ")
     letters = f"at most {length} letters" if length > 1 else "one letter"
     scope = f"words of {letters}, every size of {network}"
-    scope += ", one sample" * (activation != "linear" and not samples_add_up(search.rule))
+    one = activation != "linear" or search.rule.single
+    scope += ", one sample" * (one and not samples_add_up(search.rule))
     scope += ", up to e^{ct} with rational c" * search.drifts
     laws = tuple(sorted((law for law, _ in found), key=order))
     scope += LOCAL * any(LOCAL in law.verdict.scope for law in laws)

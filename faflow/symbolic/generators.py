@@ -16,7 +16,7 @@ def generators(laws, problem, degree, named=(), given=()):
     as their products have there the dimension of all laws, none that is needed is left out.
     """
     fixed = [p for p, moves in zip(problem.places, problem.moving, strict=True) if not moves]
-    number = {}
+    number, still = {}, set(fixed)
     vector = lambda terms: {number.setdefault(m, len(number)): c for m, c in terms.items()}
     basis = [(1, Fraction(0), {(place,): 1}, False) for place in fixed]
     basis += [(law.degree, law.growth, _sorted(law.terms), True) for law in given]
@@ -27,6 +27,8 @@ def generators(laws, problem, degree, named=(), given=()):
             continue
         products = {}
         for growth, terms in _products(basis, k):
+            if not growth:  # without its constants
+                terms = {m: c for m, c in terms.items() if not still.issuperset(m)}
             products.setdefault(growth, []).append(vector(terms))
         for growth in sorted({law.growth for law in own}):
             candidates = [law for law in own if law.growth == growth]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..draws import generator
 from ..matrices import Series
-from ..matrices.polynomial import variables
+from ..matrices.exact_entries import variables
 from ..matrices.residues import rank
 from ..nets import replaced
 from .brackets import Point

@@ -60,8 +60,8 @@ def with_numbers(rule, convert):
 
 def samples_add_up(rule):
     """Whether velocities are sums over samples for sure: those of faflow's own rules are."""
-    inner = rule.of if isinstance(rule, HeavyBall) else rule
-    return isinstance(inner, On) or type(inner) in RULES.values()
+    inner = rule.of if type(rule) is HeavyBall else rule
+    return type(inner) in (On, *RULES.values())
 
 
 def check_bias(bias):
@@ -285,7 +285,7 @@ def one_or_more(name, count, make):
 def any_loss(E):
     """Every differentiable loss at one output: minus its derivative there is E."""
     once = OnePoint("The error", "take loss='squared'")
-    return Loss("any", _no_value, lambda f, Y: once.at(f, E))
+    return Loss("any", _no_value, lambda f, Y: once.at((f, Y), E))
 
 
 def _no_value(f, Y):
@@ -315,6 +315,8 @@ class OnePoint:
 
 
 def _same(one, other):
+    if isinstance(one, tuple):
+        return all(map(_same, one, other))
     if isinstance(one, Jet):
         a, b = one.parts, other.parts
         return a.keys() == b.keys() and all(np.array_equal(a[s], b[s]) for s in a)

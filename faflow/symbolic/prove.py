@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..matrices import Series, Words, entries
-from ..matrices.polynomial import variables
+from ..matrices import Expression, Series, Words, entries
+from ..matrices.exact_entries import symbols, variables
 from ..nets import Task, activation, checked_sizes
 from .problems import (
     check_bias,
@@ -226,7 +226,8 @@ def _by_words(question, depth, letters, relations):
         value, rate = question.answer(rule, w, v, given)
     except (TypeError, AttributeError) as problem:
         raise ValueError(f"Words cannot evaluate this law: {problem}") from problem
-    data = "data" if question.activation == "linear" else _data(rule, 1, question)
+    many = question.activation == "linear" and not rule.single  # the words are for all samples
+    data = "data" if many else _data(rule, 1, question)
     network = question.network(f"{depth}-layer ")
     scope = f"every size of {network}, any {data}{question.patterns}"
     signs = any("sign(" in relation for relation in relations)
@@ -249,7 +250,7 @@ def _by_entries(question, sizes, samples, algebra):
         rule, task, w, given = given_sizes(
             question.rule,
             sizes,
-            variables if name == "flint" else _sympy_variables,
+            variables if name == "flint" else symbols,
             phi=question.activation,
             bias=question.bias,
             loss=question.loss,
@@ -265,7 +266,7 @@ def _by_entries(question, sizes, samples, algebra):
                 raise ValueError(f"{name} cannot evaluate this law: {problem}") from problem
     rate, value = _array(rate), _array(value)
     if name == "sympy":
-        _check_exact(value, rate)
+        value, rate = (_array(np.frompyfunc(_plain, 1, 1)(M)) for M in (value, rate))
         rate = _array(np.frompyfunc(_settled, 1, 1)(rate))
     zero = all(entry == 0 for entry in rate.ravel())
     scope = f"sizes {'-'.join(map(str, sizes))} of {question.network()}"
@@ -281,7 +282,7 @@ def _by_entries(question, sizes, samples, algebra):
 
 
 def _array(value):
-    """An object array; a polynomial alone is one entry, though NumPy would list its terms."""
+    """An object array; a single entry has no axes."""
     if isinstance(value, np.ndarray):
         return value
     return entries((), lambda: value)
@@ -319,23 +320,9 @@ def _data(rule, samples, question):
     return f"{samples} sample{'s' * (samples > 1)}"
 
 
-def _sympy_variables(names):
-    import sympy
-
-    return [sympy.Symbol(name, real=True) for name in names]
-
-
-def _check_exact(*arrays):
-    """Raise ValueError for entries with floating-point numbers, which SymPy rounds."""
-    import sympy
-
-    for entry in (e for array in arrays for e in array.ravel()):
-        floats = sympy.sympify(entry).atoms(sympy.Float)
-        if floats:
-            raise ValueError(
-                f"SymPy would round {min(floats, key=str)}; write numbers in the rule, the law and"
-                " the activation as integers or Fractions."
-            )
+def _plain(entry):
+    """SymPy's own expression."""
+    return entry.of if isinstance(entry, Expression) else Expression.number(entry)
 
 
 def _settled(expression):

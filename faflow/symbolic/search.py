@@ -191,7 +191,7 @@ class Search:
                 more = {"degree": degree} if "degree" in signature(law).parameters else {}
                 try:
                     value = law(self.rule, self.w, k=k, **more)
-                except (ValueError, TypeError, AttributeError, LookupError):
+                except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError):
                     continue  # a law of another rule
                 if form != "matrix" or (value.rows, value.cols) in (pair, pair[::-1]):
                     value = value.T if (value.rows, value.cols) != pair else value
