@@ -368,8 +368,8 @@ FAULTS = (
     Fault("symbolic/brackets.py:bracket", "rate - V.split(used)[1]", "rate", ((CO, "table"),)),
     Fault(
         "symbolic/brackets.py:Point.field",
-        "(*self.rule(task, state[:-1]), state[-1])",
-        "(*self.rule(task, state[:-1]), 2 * state[-1])",
+        "state[:-1]), state[-1])",
+        "state[:-1]), 2 * state[-1])",
         ((CO, "count_decays"),),
     ),
     Fault("symbolic/brackets.py:lie_rank", "history[-1] == history[-2]", "True", ((CO, "table"),)),
