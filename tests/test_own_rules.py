@@ -560,3 +560,132 @@ def test_signs_are_said_to_last():
         assert len(found) == 2 + bias
         assert ff.certify(ff.SignFA, (2, 3, 2), bias=bias).complete
     assert "sign" not in ff.discover(ff.FA).scope
+
+
+# What matrices without entries refuse.
+
+
+def carrying(carry):
+    """A rule that brings the error back so."""
+
+    @rule
+    class Carrying(ff.FA):
+        def carry(self, w, k, above, output):
+            return carry(self.B[k], above)
+
+    return Carrying
+
+
+@pytest.mark.parametrize(
+    "carry",
+    [
+        lambda B, above: B @ np.flip(above),
+        lambda B, above: B @ (2 * above - np.mean(above)),
+        lambda B, above: B @ above / np.size(above),
+        lambda B, above: np.dot(B, above),
+        lambda B, above: B @ (above * np.nansum(above)),
+        lambda B, above: B @ above * (B != 0),
+        lambda B, above: B @ above * int(np.ndim(above)),
+    ],
+    ids=["flip", "mean", "size", "dot", "nansum", "mask", "ndim"],
+)
+def test_functions_and_comparisons_are_not_taken_for_something_else(carry):
+    kind = carrying(carry)
+    for ask in (
+        lambda: ff.prove(laws.feedback_balance, kind),
+        lambda: ff.discover(kind),
+        lambda: ff.certify(kind, (2, 2, 2)),
+        lambda: ff.certify(kind, (2, 2, 2), []),
+    ):
+        with pytest.raises(ValueError, match=r"has no|no array|evaluate|polynomials|rational"):
+            ask()
+
+
+@pytest.mark.parametrize("algebra", ["flint", "sympy"])
+def test_functions_of_numpy_on_entries_are_right(algebra):
+    """Of arrays with entries they are what they are of numbers."""
+    given = {"sizes": (2, 2, 2), "algebra": algebra}
+    turned = carrying(lambda B, above: B @ above[::-1])
+    assert not ff.prove(laws.feedback_balance, turned, **given)
+    assert ff.prove(laws.feedback_balance, carrying(lambda B, e: np.dot(B, e)), **given)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda r, w: np.dot(w[0], w[0].T) - np.dot(w[1].T, w[1]),
+        lambda r, w: np.mean(w[0] * w[0]) - np.mean(w[1] * w[1]),
+        lambda r, w: laws.balance(r, w) + w[0] @ w[0].T - np.mean(w[0] @ w[0].T),
+        lambda r, w: laws.balance(r, w) + w[0] @ w[0].T - np.flip(w[0] @ w[0].T),
+    ],
+    ids=["dot", "mean", "less its mean", "less its mirror image"],
+)
+def test_laws_take_no_functions_of_numpy(law):
+    for ask in (
+        lambda: ff.prove(law, ff.GD, sizes=(2, 2, 2)),
+        lambda: ff.prove(law, ff.GD),
+        lambda: ff.certify(ff.GD, (2, 2, 2), [law]),
+    ):
+        with pytest.raises(ValueError, match=r"of NumPy's|no array|elementwise"):
+            ask()
+
+
+@rule
+class InPlace(ff.FA):
+    def velocity(self, task, w):
+        _, inputs, f = forward(task, w)
+        error = task.loss.error(f, task.Y)
+        told = error
+        told *= 2
+        return (self.B[0] @ told) @ inputs[0].T, error @ inputs[1].T
+
+
+def test_nothing_is_changed_in_place():
+    def law(r, w):
+        S = w[0] @ w[0].T
+        U = S
+        U -= w[1].T @ w[1]
+        return S
+
+    for ask in (
+        lambda: ff.prove(laws.feedback_balance, InPlace),
+        lambda: ff.prove(laws.feedback_balance, InPlace, sizes=(2, 2, 2)),
+        lambda: ff.certify(InPlace, (2, 2, 2), []),
+        lambda: ff.prove(law, ff.GD),
+        lambda: ff.prove(law, ff.GD, sizes=(2, 2, 2)),
+    ):
+        with pytest.raises(ValueError, match="in place"):
+            ask()
+
+
+def test_rules_by_chance_are_noticed():
+    rng = np.random.default_rng(0)
+
+    @rule
+    class Chance(ff.FA):
+        def velocity(self, task, w):
+            V = super().velocity(task, w)
+            return V[0] * int(rng.integers(1, 10**6)), V[1]
+
+    for ask in (
+        lambda: ff.prove(laws.feedback_balance, Chance),
+        lambda: ff.prove(laws.feedback_balance, Chance, sizes=(2, 2, 2)),
+        lambda: ff.discover(Chance, (2, 2, 2)),
+        lambda: ff.certify(Chance, (2, 2, 2), []),
+    ):
+        with pytest.raises(ValueError, match="gives other velocities for the same state"):
+            ask()
+
+
+@pytest.mark.parametrize("algebra", ["flint", "sympy"])
+def test_zero_is_no_law_however_it_is_written(algebra):
+    nothing = lambda r, w: (w[0] + w[0]) @ w[0].T - 2 * (w[0] @ w[0].T)
+    with pytest.raises(ValueError, match="is zero or does not depend"):
+        ff.prove(nothing, ff.GD, sizes=(2, 2, 2), algebra=algebra)
+
+
+def test_relations_of_all_data_go_with_words_of_all_data():
+    white = {"relations": ["X X' = I"]}
+    assert ff.prove(laws.feedback_balance, ff.FA, **white)
+    with pytest.raises(ValueError, match="is about all samples, but these words see one"):
+        ff.prove(laws.neuron_feedback_balance, ff.FA, activation="relu", **white)

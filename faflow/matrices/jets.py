@@ -4,11 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from .plain import Uncompared
 from .residues import P, balanced, product, reduced
 from .words import exact
 
 
-class Jet:
+class Jet(Uncompared):
     """Σ M_S ε_S over subsets S of nilpotents, ε_i² = 0: what is linear in each increment, exactly.
 
     parts: for each S, a number whose bit i stands for ε_i, residues of shape (batch, rows, cols);
@@ -16,7 +17,6 @@ class Jet:
     are their own residues, and so has signs.
     """
 
-    __array_ufunc__ = None
     dtype = np.dtype(float)  # elementwise products exist, as for arrays
 
     def __init__(self, parts, whole=False):

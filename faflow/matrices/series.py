@@ -1,13 +1,13 @@
 """Power series in the step size, with matrices of any one kind as coefficients."""
 
+from .plain import Uncompared
 
-class Series:
+
+class Series(Uncompared):
     """A₀ + A₁η + A₂η² + … with matrix coefficients of any one kind.
 
     `order` is the last power that is right; None when the series is a polynomial and exact.
     """
-
-    __array_ufunc__ = None
 
     def __init__(self, *coefficients, order=None):
         self.coefficients = coefficients if order is None else coefficients[: order + 1]

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import normal, shown
 from .normal import Letter
+from .plain import Plain
 
 
 class Alphabet:
@@ -76,14 +77,12 @@ class Alphabet:
         return self.identity("1") if self.samples == "1" else self.letter("ones", "1", self.samples)
 
 
-class Words:
+class Words(Plain):
     """Rational sum of words in matrices of unnamed size, such as ``W1 W1' - B2 W2``.
 
     An identity between words holds for matrices of every size that fits.  `form` is "matrix",
     "diagonal" (the column of diagonal entries) or "trace".
     """
-
-    __array_ufunc__ = None
 
     def __init__(self, alphabet, terms, rows, cols, form="matrix"):
         self.alphabet, self.rows, self.cols, self.form = alphabet, rows, cols, form
@@ -265,9 +264,9 @@ class Words:
 
 def exact(number):
     """`number` as an integer or `Fraction`, a float by its exact binary value."""
-    if isinstance(number, Integral):
+    if isinstance(number, Integral) and not isinstance(number, bool):  # a comparison
         return int(number)
-    if isinstance(number, Rational):
+    if isinstance(number, Rational) and not isinstance(number, bool):
         return Fraction(number)
     if isinstance(number, float | np.floating) and np.isfinite(number):
         return Fraction(float(number))

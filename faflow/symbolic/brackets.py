@@ -19,6 +19,7 @@ from .problems import (
     phi_and_scope,
     problem_task,
     samples_add_up,
+    steady,
     with_numbers,
 )
 
@@ -80,12 +81,14 @@ class Point:
         return made | {name: draw_columns(self.sizes[-1]) for name in "EY"}
 
     def _velocities(self, data, w):
+        return self.rule(self._task(data), w)
+
+    def _task(self, data):
         depth, phi = len(self.sizes) - 1, linear
         if self.gates is not None:
             phi = gates(self.rule, depth, data, self.gates, "G")
         X = one_or_more("X", self.rule.inputs(depth), data.get)
-        task = problem_task(X, data["Y"], phi, any_loss(data["E"]), self.bias)
-        return self.rule(task, w)
+        return problem_task(X, data["Y"], phi, any_loss(data["E"]), self.bias)
 
     def _still(self):
         """The velocities without data: of decay and friction alone."""
@@ -98,6 +101,8 @@ class Point:
         """
         if samples_add_up(self.rule):
             return "all data"
+        data = self._data(lambda n: Jet({0: draw(rng, 1, n, 1)}))
+        steady(self.rule, self._task(data), self.w)
         still = self._still()
         for count in (2, 3):
             data = self._data(lambda n: Jet({0: draw(rng, 1, n, count)}))  # noqa: B023

@@ -32,7 +32,8 @@ def certify(
 ):
     """Count the laws of `rule` at these sizes, and say whether `laws` are all of them.
 
-    A law is conserved by the flows for all data, errors and activation patterns.  With r the
+    A law is conserved by the flows for all data, errors and activation patterns, or for all single
+    samples where those of a rule of one's own do not add up, which the answer says.  With r the
     generic rank of the Lie algebra that their velocities generate [1]_ and q that of the Jacobian
     of proved laws, q + r ≤ D, the number of variables; and a rank modulo a prime at any point is
     at most the generic one over the rationals.  So ranks that add up to D there prove that there

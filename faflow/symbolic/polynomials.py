@@ -19,7 +19,7 @@ from .law import Laws
 from .monomials import Velocities
 from .nullspace import primitive
 from .polynomial_law import SHOWN, PolynomialLaw
-from .problems import exactly, first_clause, given_sizes
+from .problems import exactly, first_clause, given_sizes, steady
 from .prove import Question
 from .verdict import Verdict
 
@@ -95,7 +95,7 @@ class Problem:
         self.places = [(n, i, j) for n, M in matrices.items() for i, j in np.ndindex(M.shape)]
         self.moving = np.arange(len(self.places)) < sum(M.size for M in w)
         try:
-            v = self.made(task, w)
+            v = steady(self.made, task, w)
         except (TypeError, AttributeError, LookupError) as error:
             name = type(rule).__name__
             raise ValueError(

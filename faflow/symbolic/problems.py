@@ -172,6 +172,8 @@ def _relate(alphabet, text, moving):
         return product
 
     words = read(left)
+    if alphabet.samples == "1" and any(name.startswith("X") for name in left.split()):
+        raise ValueError(f"{text!r} is about all samples, but these words see one at a time.")
     right = right.strip()
     if right == "0":
         alphabet.relate(words, 0)
@@ -210,6 +212,8 @@ def given_sizes(
     if given:
         own = exactly_shaped(rule.B, fixed, "Feedback")
         made |= {m: constant(B) for m, B in zip(fixed, own, strict=True)}
+    for M in made.values():
+        M.flags.writeable = False  # a rule that changed them in place would change the problem
     w, B = (tuple(made[name] for name in names) for names in (state, fixed))
     rule = replaced(rule, B=B)
     if task is not None:
@@ -323,6 +327,20 @@ def _same(one, other):
     if isinstance(one, np.ndarray):
         return one.shape == other.shape and all(one.ravel() == other.ravel())
     return one is other or one == other
+
+
+def steady(rule, task, w):
+    """The velocities.  Raises ValueError where they are others when asked for again."""
+    try:
+        made, again = rule(task, w), rule(task, w)
+    except ValueError as error:
+        if "read-only" not in str(error):
+            raise
+        message = f"{rule.name} changes a matrix in place; write M = M + N, not M += N."
+        raise ValueError(message) from error
+    if not _same(tuple(made), tuple(again)):
+        raise ValueError(f"{rule.name} gives other velocities for the same state and data.")
+    return made
 
 
 def problem_task(X, Y, phi, loss, bias):

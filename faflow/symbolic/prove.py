@@ -18,6 +18,7 @@ from .problems import (
     given_sizes,
     phi_and_scope,
     samples_add_up,
+    steady,
 )
 from .signs import LOCAL, while_signs_last
 from .verdict import Verdict
@@ -58,7 +59,8 @@ def prove(
     rule: a class or an instance; of an instance the decay and rates count.
     depth: number of weight matrices (2 unless `sizes` says otherwise).
     sizes: layer widths, input first; without them the answer is for every size, by words.
-    samples: number of samples at given sizes; rates add up over samples, so one decides.
+    samples: number of samples at given sizes; under faflow's own rules rates add up over samples,
+        so that one decides, and for another rule the scope says how many were seen.
     activation: of the hidden layers: linear, "piecewise" or the name of any piecewise linear or
         homogeneous one (every pattern of slopes then counts), or with sizes any other.
     loss: any (the output error is then arbitrary), or squared with the targets YX of a linear
@@ -203,7 +205,17 @@ class Question:
 
 
 def _is_zero(value):
-    return not value if isinstance(value, Words) else all(e == 0 for e in _array(value).ravel())
+    if isinstance(value, Words):
+        return not value
+    return all(_expanded(entry) == 0 for entry in _array(value).ravel())
+
+
+def _expanded(entry):
+    if not isinstance(entry, Expression):
+        return entry
+    import sympy
+
+    return sympy.expand(entry.of)
 
 
 def _takes(law, name):
@@ -222,7 +234,7 @@ def _by_words(question, depth, letters, relations):
         relations=relations,
     )
     try:
-        v = rule(task, w)
+        v = steady(rule, task, w)
         value, rate = question.answer(rule, w, v, given)
     except (TypeError, AttributeError) as problem:
         raise ValueError(f"Words cannot evaluate this law: {problem}") from problem
@@ -259,7 +271,7 @@ def _by_entries(question, sizes, samples, algebra):
             task=question.task,
         )
         try:
-            value, rate = question.answer(rule, w, rule(task, w), given)
+            value, rate = question.answer(rule, w, steady(rule, task, w), given)
             break
         except (TypeError, AttributeError) as problem:
             if name == tries[-1]:

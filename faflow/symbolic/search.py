@@ -11,7 +11,7 @@ from ..rule import Rule
 from .consequences import consequences, items_of, length_of
 from .law import Law, bias_name, letters
 from .nullspace import primitive
-from .problems import every_size, first_clause, phi_and_scope
+from .problems import every_size, first_clause, phi_and_scope, steady
 from .prove import prove_growing
 from .rationals import Span, combined, eigenvalues, null_space
 from .unknowns import unknowns
@@ -57,7 +57,7 @@ class Search:
         self.w = w
         extra = {n: more[n] for u in self.unknowns for n in u.names}
         self.now = letters(self.rule, w, depth, bias) | extra
-        v = self.rule(task, w)
+        v = steady(self.rule, task, w)
         moved = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
         self.series = letters(self.rule, moved, depth, bias) | extra
         self.position = {n: k for k, n in enumerate(self.rule.state(self.rule.spaces(depth)))}
