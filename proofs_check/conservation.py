@@ -999,10 +999,11 @@ def claim_count_deficient(check):
     Class: derived
     """
     cases = count_deficient(check)
-    wide = [(c, n) for c, n in cases if c.sizes[1] > c.sizes[0]]
-    broken = [(c, matrices_count(c.sizes)) for c, _ in wide]
+    rank = lambda c: np.linalg.matrix_rank(c.rule.B[0].astype(float))
+    broken = [(c, deficient_count(c.sizes, rank(c), narrow=False)) for c, _ in cases]
+    broken = [(c, n) for (c, n), (_, count) in zip(broken, cases, strict=True) if n != count]
     caption = "Laws of linear FA with feedback of less than full rank, each network a point."
-    show_counts(check, cases, broken, "matrices alone", caption)
+    show_counts(check, cases, broken, "idle units left out", caption)
 
 
 def control_count_deficient_idle_units_left_out(check):
