@@ -265,7 +265,12 @@ FAULTS = (
         "np.pi * cosines",
         ((RE, "relu_recovery"),),
     ),
-    Fault("steps/iterate.py:iterate", "W + eta * V", "W + 2 * eta * V", ((GV, "discrete_modes"),)),
+    Fault(
+        "steps/stepper.py:Stepper.step",
+        "w[k] = w[k] + v[k]",
+        "w[k] = w[k] + 2 * v[k]",
+        ((GV, "discrete_modes"),),
+    ),
     # wide networks
     Fault("wide/network.py:problem", "rates=(1, 1 / p)", "rates=(1, 1)", ((SXL, "update_rule"),)),
     Fault(

@@ -26,6 +26,7 @@ from .solution import Interrupted as Interrupted
 from .solution import Solution as Solution
 from .solution import Unfinished as Unfinished
 from .solution import load as load
+from .steps.batches import sampled as sampled
 from .steps.gap import gap as gap
 from .steps.iterate import iterate as iterate
 from .symbolic.certificate import Certificate as Certificate

@@ -94,7 +94,7 @@ class Rule:
             raise ValueError(
                 f"{self.name} must give layer {layer} a velocity of shape {wanted}, not {seen}."
             )
-        rate, decay = self.rate(layer), _of_layer(self.decay, layer)
+        rate, decay = self.rate(layer), of_layer(self.decay, layer)
         if isinstance(decay, Piecewise):
             raise TypeError("This decay changes in time: take the rule at one time by .at(t).")
         V = V if _is(rate, 1) else rate * V
@@ -109,7 +109,7 @@ class Rule:
 
     def rate(self, layer):
         """The learning rate of `layer`."""
-        return _of_layer(self.rates, layer)
+        return of_layer(self.rates, layer)
 
     def layers(self, w):
         """The layer whose rate and decay each entry of the state `w` has."""
@@ -187,7 +187,8 @@ class Rule:
         return init(sizes, scale=scale, seed=seed, bias=bias)
 
 
-def _of_layer(value, layer):
+def of_layer(value, layer):
+    """The entry of `layer`, where there is one for each, or the number for all."""
     return value[layer] if _per_layer_given(value) else value
 
 

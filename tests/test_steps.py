@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from problems import RULES, SIZES, ending, problem
@@ -251,3 +253,167 @@ def test_a_step_that_learns_at_first_blows_up_as_the_weights_grow():
     with pytest.raises(ff.Unfinished, match=r"eta = 0\.366667 is too large") as stop:
         ff.iterate(rule, task, zero, eta=1.1 * limit, steps=100)
     assert stop.value.solution.loss(2) < stop.value.solution.loss(0) / 2
+
+
+# Momentum, schedules, samplers, the order of layers, and decay.
+
+
+@pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
+@pytest.mark.parametrize("beta", [0.3, 0.9])
+def test_momentum_on_a_quadratic_loss_has_the_roots_of_its_recursion(beta, nesterov):
+    """x² - (1 + β - ηλ) x + β, and with Nesterov's point x² - (1 + β)(1 - ηλ) x + β (1 - ηλ)."""
+    given, w0, eta = ff.Task([[1.0]], [[0.0]]), (np.array([[1.0]]),), 0.2  # λ = 1
+    sol = ff.iterate(ff.GD(), given, w0, eta=eta, steps=60, momentum=beta, nesterov=nesterov)
+    if nesterov:
+        x, y = np.roots([1, -(1 + beta) * (1 - eta), beta * (1 - eta)]).astype(complex)
+    else:
+        x, y = np.roots([1, -(1 + beta - eta), beta]).astype(complex)
+    first = 1 - eta  # from v = 0 both begin with a plain step
+    a, b = np.linalg.solve([[1, 1], [x, y]], [1, first])
+    n = np.arange(61)
+    np.testing.assert_allclose(sol.w[0][:, 0, 0], (a * x**n + b * y**n).real, atol=1e-13)
+    np.testing.assert_allclose(sol.ts, 0.2 * n / (1 - beta), rtol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [ff.FA, ff.GD])
+def test_the_layer_law_moves_by_its_recursion_under_momentum(kind):
+    """ΔC(n) = β (ΔC(n-1) + ½|v(n)|²) + ½|v(n+1)|², for GD less that of the layer above."""
+    rule, given, w0 = problem(kind, "relu", bias=True, seed=1)
+    beta, law = 0.8, laws.layer_feedback_balance if kind is ff.FA else laws.layer_balance
+    sol = ff.iterate(rule, given, w0, eta=0.01, steps=200, momentum=beta, batches=2)
+    C = sol.measure(law).ravel() * (1 if kind is ff.FA else 0.5)
+    v = [np.diff(W, axis=0, prepend=W[:1]) for W in sol.w]
+    squares = (v[0] ** 2).sum((1, 2))
+    if kind is ff.GD:  # the biases above are no part of the law
+        squares = squares - (v[1][:, :, :-1] ** 2).sum((1, 2))
+    moved = np.diff(C)
+    told = beta * (moved[:-1] + squares[1:-1] / 2) + squares[2:] / 2
+    assert np.abs(moved[1:] - told).max() < 1e-13 * max(1, np.abs(C).max())
+    assert np.abs(moved[1:] - squares[2:] / 2).max() > 1e-4  # without memory it is another
+
+
+def test_the_antisymmetric_law_of_momentum_shrinks_by_beta_at_each_step():
+    """Λ = v₁W₁ᵀ - W₁v₁ᵀ - (B v₂ - (B v₂)ᵀ), of linear networks."""
+    beta = 0.9
+    for phi, kept in (("linear", True), ("relu", False)):
+        rule, given, w0 = problem(ff.FA, phi, seed=1)
+        sol = ff.iterate(rule, given, w0, eta=0.01, steps=30, momentum=beta)
+        V = [np.diff(W, axis=0) for W in sol.w]
+        half = V[0] @ sol.w[0][1:].mT - rule.B[0] @ V[1]
+        L = half - half.mT
+        gap = np.abs(L[1:] - beta * L[:-1]).max()
+        assert (gap < 1e-14) if kept else (gap > 1e-4)
+
+
+def test_momentum_follows_the_flow_at_first_order():
+    rule, given, w0 = problem(ff.FA, "tanh", seed=2)
+    counts, gaps = np.array([400, 800, 1600]), []
+    for n in counts:
+        run = {"eta": 0.5 / n, "steps": int(n), "every": int(n), "momentum": 0.5}
+        steps = ff.iterate(rule, given, w0, **run)  # t = 1
+        gaps.append(ff.gap(steps, ff.integrate(rule, given, w0, steps.ts))[-1])
+    order = -np.polyfit(np.log(counts), np.log(gaps), 1)[0]
+    assert 0.9 < order < 1.1
+
+
+def test_step_sizes_may_change():
+    rule, given, w0 = problem(ff.FA, "tanh")
+    etas = [0.1, 0.2, 0.05, 0.1]
+    one = ff.iterate(rule, given, w0, eta=etas, steps=4)
+    two = ff.iterate(rule, given, w0, eta=lambda n: etas[n], steps=4)
+    w = w0
+    for eta in etas:
+        w = ff.iterate(rule, given, w, eta=eta, steps=1).final
+    for A, B, C in zip(one.final, two.final, w, strict=True):
+        np.testing.assert_array_equal(A, B)
+        np.testing.assert_array_equal(A, C)
+    np.testing.assert_allclose(one.ts, [0, 0.1, 0.3, 0.35, 0.45])
+    assert one.made["eta"] == etas
+
+
+@pytest.mark.parametrize(("order", "first"), [("input first", 0), ("output first", 1)])
+def test_layers_in_turn_see_those_before_them(order, first):
+    rule, given, w0 = problem(ff.FA, "tanh", sizes=(3, 4, 2), bias=True)
+    eta, w = 0.3, list(w0)
+    for k in (first, 1 - first):
+        w[k] = w[k] + eta * rule(given, tuple(w))[k]
+    sol = ff.iterate(rule, given, w0, eta=eta, steps=1, order=order)
+    for A, B in zip(sol.final, w, strict=True):
+        np.testing.assert_array_equal(A, B)
+    together = ff.iterate(rule, given, w0, eta=eta, steps=1)
+    assert ff.gap(sol, together).max() > 1e-3
+
+
+def test_matched_decoupled_decay_keeps_an_exact_law():
+    """With λ₂ = 2λ₁ and a = e^{-ηλ₁}: C ← a² (C + ½|ηF|²)."""
+    decay = (0.5, 1.0)
+    rule, given, w0 = problem(ff.FA, "relu", sizes=(3, 4, 2), decay=decay)
+    eta, law = 0.1, laws.layer_feedback_balance
+    a = np.exp(-eta * decay[0])
+    plain = ff.FA(rule.B)
+    for kind, kept in (("decoupled", True), ("coupled", False)):
+        sol = ff.iterate(rule, given, w0, eta=eta, steps=50, decay=kind, batches=2)
+        C = sol.measure(law).ravel()
+        before = sol.w[0][1:] / a - sol.w[0][:-1]  # ηF, where the decay comes after
+        told = a**2 * (C[:-1] + (before**2).sum((1, 2)) / 2)
+        gap = np.abs(C[1:] - told).max()
+        assert (gap < 1e-14 * 10) if kept else (gap > 1e-4)
+    same = ff.iterate(plain, given, w0, eta=eta, steps=5, decay="decoupled")
+    assert ff.gap(same, ff.iterate(plain, given, w0, eta=eta, steps=5)).max() == 0
+
+
+def test_samplers_choose_the_samples_of_each_step():
+    given, w0 = ff.Task(np.eye(6), 100 * np.ones((1, 6))), (np.zeros((1, 6)),)
+    run = lambda batches, seed=3: ff.iterate(
+        ff.GD(), given, w0, eta=0.1, steps=200, batches=batches, seed=seed
+    )
+    steps = used(run(ff.sampled(2)), given, w0, 0.1)
+    assert {len(s) for s in steps} == {2}
+    assert len(set(steps)) == 15  # every pair comes, and some at once again
+    assert any(set(a) & set(b) for a, b in itertools.pairwise(steps))
+    twice = used(run(ff.sampled(2, replace=True)), given, w0, 0.1)
+    assert {len(s) for s in twice} == {1, 2}
+    np.testing.assert_array_equal(run(ff.sampled(2)).final[0], run(ff.sampled(2)).final[0])
+    assert used(run(lambda rng, n: [n - 1]), given, w0, 0.1) == [(5,)] * 200
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"momentum": 1}, "momentum must be from 0 to below 1, but is 1"),
+        ({"momentum": True}, "momentum must be from 0 to below 1, but is True"),
+        ({"nesterov": True}, "nesterov needs momentum, and all layers together"),
+        ({"momentum": 0.5, "nesterov": 1}, "nesterov must be True or False, but is 1"),
+        ({"order": "down"}, "Unknown order 'down'; choose from together, input first"),
+        ({"decay": "none"}, "Unknown decay 'none'; choose from coupled, decoupled"),
+        ({"eta": [0.1, 0.2]}, "eta has 2 entries, but there are 3 steps"),
+        ({"eta": lambda n: 0.1 - 0.1 * n}, "eta must be a positive number, but is 0.* at step 2"),
+        ({"batches": lambda rng, n: [n]}, "indices from 0 to 4, but gave"),
+        ({"batches": ff.sampled(9)}, "9 samples cannot be drawn from 5 without replacement"),
+    ],
+)
+def test_options_of_steps_are_checked(options, says):
+    rule, given, w0 = problem(ff.GD)
+    with pytest.raises(ValueError, match=says):
+        ff.iterate(rule, given, w0, **({"eta": 0.1, "steps": 3} | options))
+
+
+def test_decay_inside_momentum_is_not_decoupled():
+    rule = ff.HeavyBall(of=ff.GD(decay=0.1))
+    _, given, _ = problem(ff.GD)
+    with pytest.raises(ValueError, match="has its decay inside"):
+        ff.iterate(rule, given, rule.start(SIZES), eta=0.1, steps=1, decay="decoupled")
+
+
+def test_a_run_with_a_schedule_comes_back_from_its_file(tmp_path):
+    rule, given, w0 = problem(ff.FA, "tanh")
+    sol = ff.iterate(rule, given, w0, eta=[0.1, 0.2], steps=2, momentum=0.5, batches=ff.sampled(2))
+    sol.save(tmp_path / "run.npz")
+    back = ff.load(tmp_path / "run.npz")
+    assert back.made == sol.made
+    np.testing.assert_array_equal(back.w[0], sol.w[0])
+
+
+def test_a_size_of_samples_is_checked():
+    with pytest.raises(ValueError, match="size must be a positive integer, but is 0"):
+        ff.sampled(0)

@@ -1,16 +1,17 @@
 """The same rules in discrete steps."""
 
 import time
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
-from ..draws import generator
 from ..flow.checks import ready
 from ..flow.integrate import Record
 from ..progress import progress
 from ..rules import FAStar
 from ..solution import Interrupted, Unfinished
+from .batches import batches_of, check_batches
+from .stepper import Stepper, sizes_of_steps
 
 
 def iterate(
@@ -20,78 +21,88 @@ def iterate(
     *,
     eta,
     steps,
-    every=1,
+    momentum=0,
+    nesterov=False,
     batches=None,
+    order="together",
+    decay="coupled",
+    every=1,
     seed=0,
     observe=None,
     show_progress=None,
 ):
-    """w ← w + η rule(task, w), all layers together; time is η times the step number.
+    """v ← momentum v + η rule(task, w), w ← w + v; time is the sum of η/(1 - momentum).
 
-    eta: step size.  steps: how many.  every: keep every so many steps, and the start.
+    eta: step size; a number, one for each step, or a function of the step's number from 0 on.
+    steps: how many.  every: keep every so many steps, and the start.
+    momentum: β of the heavy ball, from v = 0.  nesterov: the rule is asked at w + βv instead.
     batches: samples a step, drawn without replacement in an order reshuffled with `seed` each
-        time it is through (samples that fill no batch sit out that round); None takes all
-        samples at every step.  The loss is a sum over the batch, not a mean.
+        time it is through (samples that fill no batch sit out that round); or a sampler, a
+        function of (rng, number of samples) that gives indices, such as `sampled(4)`; None takes
+        all samples at every step.  The loss is a sum over the batch, not a mean.
+    order: of the layers; together, or "input first" or "output first", each layer then with the
+        velocity where those before it have moved.
+    decay: coupled, a part of the velocity; or decoupled, w ← e^{-ηλ} (w + v).
     observe: ``{name: law}`` recorded instead of the weights.
     A piecewise decay has at each step the value of its time.
     Returns a `Solution`.  Raises `Unfinished` when the weights overflow and `Interrupted` on
     Ctrl-C, both with the partial solution, up to the last step done, as ``.solution``.
     """
     w = ready(rule, task, w0)
-    if not (isinstance(eta, Real) and np.isfinite(eta) and eta > 0):
-        raise ValueError(f"eta must be a positive number, but is {eta!r}.")
     for what, value in {"steps": steps, "every": every}.items():
-        if not isinstance(value, Integral) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{what} must be a positive integer, but is {value!r}.")
+    sizes = sizes_of_steps(eta, steps)
+    stepper = Stepper(momentum, nesterov, order, decay)
+    stepper.check(rule)
     samples = task.X.shape[1]
-    if batches is not None and not (isinstance(batches, Integral) and 1 <= batches <= samples):
-        raise ValueError(f"batches must be from 1 to {samples} samples, but is {batches!r}.")
+    check_batches(batches, samples)
     if batches is not None and isinstance(rule, FAStar):
         raise ValueError("FAStar fits its last layer to all the data, so it takes no batches.")
+    same = (sizes == sizes[0]).all()
+    times = np.arange(steps + 1) * sizes[0] if same else np.append(0, np.cumsum(sizes))
+    times = times / (1 - momentum) if momentum else times
     record = Record(rule, observe)
     record.add(0.0, w)
+    v = tuple(np.zeros_like(W) for W in w)
     began, changes = time.perf_counter(), bool(rule.jumps())
-    shuffled, done = _batches(samples, batches, seed), 0
+    shuffled, done = batches_of(samples, batches, seed), 0
+    options = {
+        "eta": float(sizes[0]) if same else sizes.tolist(),
+        "batches": getattr(batches, "__name__", "sampler") if callable(batches) else batches,
+        "momentum": float(momentum),
+        "nesterov": nesterov,
+        "order": order,
+        "decay": decay,
+    }
 
     def solution():
-        made = {"engine": "iterate", "accepted": done, "eta": float(eta), "batches": batches}
+        made = {"engine": "iterate", "accepted": done, **options}
         return record.solution(rule, task, made | {"seconds": time.perf_counter() - began})
 
     with progress(steps, "iterating", show_progress) as advance:
         try:
             for n in range(1, steps + 1):
-                now = rule.at((n - 1) * eta) if changes else rule
+                now = rule.at(times[n - 1]) if changes else rule
                 chosen = next(shuffled)
                 seen = (
                     task if chosen is None else task.with_data(task.X[:, chosen], task.Y[:, chosen])
                 )
                 with np.errstate(all="ignore"):  # an overflow is found by its values below
-                    moved = now(seen, w)
-                    after = tuple(W + eta * V for W, V in zip(w, moved, strict=True))
+                    after, moved = stepper.step(now, seen, w, v, sizes[n - 1])
                 if not all(np.isfinite(W).all() for W in after):
                     raise Unfinished(
-                        f"The weights overflow at step {n}, t = {n * eta:g}: eta = {eta:g} is too"
-                        " large for this problem, or the flow itself blows up."
+                        f"The weights overflow at step {n}, t = {times[n]:g}: eta ="
+                        f" {sizes[n - 1]:g} is too large for this problem, or the flow itself"
+                        " blows up."
                     )
-                w, done = rule.settle(task, after), n
+                w, v, done = rule.settle(task, after), moved, n
                 if n % every == 0:
-                    record.add(n * eta, w)
+                    record.add(times[n], w)
                 advance(n)
         except (Unfinished, KeyboardInterrupt) as stop:
             wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
-            record.add_reached(done * eta, w)
+            record.add_reached(times[done], w)
             wrong.solution = solution()
             raise wrong from None
     return solution()
-
-
-def _batches(samples, size, seed):
-    """For ever: the samples of the next step, None for all of them."""
-    if size is None:
-        while True:
-            yield None
-    rng = generator(seed, "batches")
-    while True:
-        order = rng.permutation(samples)
-        for start in range(0, samples - size + 1, size):
-            yield order[start : start + size]
