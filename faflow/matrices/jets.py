@@ -129,5 +129,10 @@ def residue(number):
     return balanced(number.numerator * pow(int(number.denominator), -1, P) % P)
 
 
+def residues(M):
+    """The residue of every entry of an array of numbers."""
+    return np.vectorize(residue, otypes=[float])(M)
+
+
 def _jet(x):
-    return x if isinstance(x, Jet) else Jet({0: np.vectorize(residue, otypes=[float])(x)})
+    return x if isinstance(x, Jet) else Jet({0: residues(x)})

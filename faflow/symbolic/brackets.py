@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..matrices import Jet, Span, residue
+from ..matrices import Jet, Span
+from ..matrices.jets import residues
 from ..matrices.residues import P, draw
 from ..nets import linear, replaced
 from ..rules import SignFA
@@ -12,10 +13,10 @@ from .problems import (
     any_loss,
     exactly,
     exactly_shaped,
-    first_clause,
     gate_layers,
     gates,
     one_or_more,
+    only_polynomials,
     phi_and_scope,
     problem_task,
     samples_add_up,
@@ -53,14 +54,9 @@ class Point:
         shapes = rule.state(sizes, bias)
         signs = any(isinstance(one, SignFA) for one in (rule, getattr(rule, "of", None)))
         self.w = _drawn(rng, shapes, whole=signs)
-        try:
+        with only_polynomials(rule):
             self.timed = any(V.parts[0].any() for V in self._still())
             self.data = self._scope_of_data(rng.spawn(1)[0])
-        except (TypeError, AttributeError, LookupError) as error:
-            name = type(rule).__name__
-            raise ValueError(
-                f"The velocities of {name} are no polynomials: {first_clause(error)}."
-            ) from error
         if at is not None:
             at = exactly_shaped(at, shapes, "The start")
             self.w = _residues(at)
@@ -182,8 +178,7 @@ def _drawn(rng, shapes, whole=False):
 
 
 def _residues(matrices):
-    modular = np.vectorize(residue, otypes=[float])
-    return tuple(Jet({0: modular(M)[None]}, whole=_whole(M)) for M in matrices)
+    return tuple(Jet({0: residues(M)[None]}, whole=_whole(M)) for M in matrices)
 
 
 def _whole(M):

@@ -153,8 +153,9 @@ def _with_polynomials(laws, found, most, point, rng):
         if found == most or comb(count + degree, degree) > SEARCHED:
             break
         for law in discover(rule, point.sizes, degree=degree, feedback="numeric", **network):
-            if found < most and jacobian_rank([*laws, law], point, rng) > found:
-                laws, found = (*laws, law), jacobian_rank([*laws, law], point, rng)
+            more = jacobian_rank([*laws, law], point, rng) if found < most else found
+            if more > found:
+                laws, found = (*laws, law), more
     check_kept(laws, point, rng)
     return laws, found
 

@@ -19,7 +19,7 @@ from .law import Laws
 from .monomials import Velocities
 from .nullspace import primitive
 from .polynomial_law import SHOWN, PolynomialLaw
-from .problems import exactly, first_clause, given_sizes, steady
+from .problems import exactly, given_sizes, only_polynomials, steady
 from .prove import Question
 from .verdict import Verdict
 
@@ -94,13 +94,8 @@ class Problem:
             matrices |= dict(zip(rule.fixed(sizes), made.B, strict=True))
         self.places = [(n, i, j) for n, M in matrices.items() for i, j in np.ndindex(M.shape)]
         self.moving = np.arange(len(self.places)) < sum(M.size for M in w)
-        try:
+        with only_polynomials(rule):
             v = steady(self.made, task, w)
-        except (TypeError, AttributeError, LookupError) as error:
-            name = type(rule).__name__
-            raise ValueError(
-                f"The velocities of {name} are no polynomials: {first_clause(error)}."
-            ) from error
         own = [list(self._terms(x)) for V in v for x in V.ravel()]
         scale = lcm(*(int(c.q) for terms in own for c, _, _ in terms))
         own = [[(int(c.p) * (scale // int(c.q)), s, d) for c, s, d in terms] for terms in own]

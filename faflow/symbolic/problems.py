@@ -1,6 +1,7 @@
 """A rule on a network made of letters (every size) or of exact entries (given sizes)."""
 
 import re
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -327,6 +328,18 @@ def _same(one, other):
     if isinstance(one, np.ndarray):
         return one.shape == other.shape and all(one.ravel() == other.ravel())
     return one is other or one == other
+
+
+@contextmanager
+def only_polynomials(rule):
+    """Where a rule is evaluated: raises ValueError for velocities that are no polynomials."""
+    try:
+        yield
+    except (TypeError, AttributeError, LookupError) as error:
+        name = type(rule).__name__
+        raise ValueError(
+            f"The velocities of {name} are no polynomials: {first_clause(error)}."
+        ) from error
 
 
 def steady(rule, task, w):

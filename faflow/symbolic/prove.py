@@ -164,29 +164,30 @@ class Question:
     def losses(self):
         return "any loss" if self.loss == "any" else "squared loss, linear teacher"
 
+    @property
+    def _name(self):
+        return getattr(self.law, "__name__", "law")
+
     def answer(self, rule, w, v, given):
         """The law's value, and its rate at the velocities `v` less the claimed one."""
         try:
             moved = tuple(Series(W, V, order=1) for W, V in zip(w, v, strict=True))
             series = self._evaluated(self._named(self.law, given), rule, moved)
             if series is None or isinstance(series, str | tuple | list | dict | set):
-                name = getattr(self.law, "__name__", "law")
                 raise ValueError(
-                    f"The law {name} must return a matrix or a number, but returned"
+                    f"The law {self._name} must return a matrix or a number, but returned"
                     f" {'None' if series is None else 'a ' + type(series).__name__}."
                 )
             constant = not isinstance(series, Series) or len(series.coefficients) == 1
             value = series.coefficients[0] if isinstance(series, Series) else series
             if constant or _is_zero(value):
-                name = getattr(self.law, "__name__", "law")
-                raise ValueError(f"The law {name} is zero or does not depend on the weights.")
+                raise ValueError(f"The law {self._name} is zero or does not depend on the weights.")
             rate = series.coefficients[1]
             if self.rate is not None:
                 rate = rate - self._named(self.rate, given)(rule, w)
         except (LookupError, ArithmeticError) as error:
-            name = getattr(self.law, "__name__", "law")
             raise ValueError(
-                f"The law {name} cannot be evaluated for {type(rule).__name__}: {error}."
+                f"The law {self._name} cannot be evaluated for {type(rule).__name__}: {error}."
             ) from error
         return value, rate
 
@@ -194,9 +195,10 @@ class Question:
         try:
             return law(rule, w)
         except ValueError as error:  # matrices that do not fit
-            name = getattr(self.law, "__name__", "law")
             kind = type(rule).__name__
-            raise ValueError(f"The law {name} cannot be evaluated for {kind}: {error}") from error
+            raise ValueError(
+                f"The law {self._name} cannot be evaluated for {kind}: {error}"
+            ) from error
 
     def _named(self, law, given):
         """The law with those arguments it names."""
