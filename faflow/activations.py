@@ -27,6 +27,8 @@ def _function(name):
     """The special function `name` for floats (NumPy, SciPy), JAX arrays and SymPy entries."""
 
     def apply(z):
+        if hasattr(z, "through"):  # dual numbers
+            return z.through(apply, SLOPES[name])
         if hasattr(z, "parts"):  # residues
             if name == "sign":
                 return z.sign()
@@ -74,6 +76,16 @@ def _root_pi(z):
 
     return sympy.sqrt(sympy.pi)
 
+
+SLOPES = {
+    "exp": exp,
+    "erf": lambda z: 2 * exp(-(z**2)) / _root_pi(z),
+    "expit": lambda z: expit(z) * (1 - expit(z)),
+    "tanh": lambda z: 1 - tanh_of(z) ** 2,
+    "sign": lambda z: 0 * sign_of(z),
+    "softplus": expit,
+}
+"""Their derivatives; that of the sign where it does not jump."""
 
 linear = Activation("linear", lambda z: z, lambda z, error: error, degree=1)
 tanh = Activation("tanh", tanh_of, lambda z, error: error * (1 - tanh_of(z) ** 2))

@@ -1,17 +1,17 @@
 """Heavy-ball momentum on any rule."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from .nets import replaced
-from .rules import GD, FAStar, Rule
+from .derived import Derived
+from .rules import GD
 
 
 @dataclass(frozen=True, eq=False)
-class HeavyBall(Rule):
+class HeavyBall(Derived):
     """Momentum [1]_ on another rule: dW/dt = V, dV/dt = rule(task, W) - friction V.
 
     The state is ``(W₁, …, W_L, V₁, …, V_L)``; `start` makes one with velocities zero.
@@ -22,88 +22,31 @@ class HeavyBall(Rule):
        USSR Computational Mathematics and Mathematical Physics 4, 1964.
     """
 
-    of: Any = field(default_factory=GD)
     friction: Any = 1
 
+    same_state = False
+    numbers = ("friction",)
+
     def __post_init__(self):
-        if not isinstance(self.of, Rule) or isinstance(self.of, HeavyBall | FAStar):
+        if isinstance(self.of, HeavyBall):
             raise TypeError(f"HeavyBall needs a rule that moves weights, but has {self.of!r:.60}.")
-        if self.B or self.decay != 0 or self.rates != 1:
-            raise ValueError("Give B, decay and rates to the rule inside HeavyBall(of=rule).")
+        super().__post_init__()
         if isinstance(self.friction, bool) or not isinstance(self.friction, Real):
             raise ValueError(f"friction must be a number, but is {self.friction!r}.")
         if not 0 <= self.friction < float("inf"):
             raise ValueError(f"friction must be finite and not negative, but is {self.friction}.")
-        object.__setattr__(self, "B", self.of.B)
 
-    @property
-    def force(self):
-        """The rule that drives the velocities, with this one's feedback."""
-        return replaced(self.of, B=self.B)
-
-    @property
-    def first(self):
-        return self.of.first
-
-    @property
-    def single(self):
-        return self.of.single
-
-    @property
-    def network_name(self):
-        return self.of.network_name
-
-    @property
-    def name(self):
-        return f"HeavyBall of {self.of.name}"
-
-    def carry(self, w, k, above, output):
-        return self.force.carry(w, k, above, output)
+    def inside(self, w):
+        return w[: len(w) // 2]
 
     def velocity(self, task, w):
-        at, V = w[: len(w) // 2], w[len(w) // 2 :]
+        at, V = self.inside(w), w[len(w) // 2 :]
         pushed = self.force(task, at)
         return (*V, *(F - self.friction * U for F, U in zip(pushed, V, strict=True)))
-
-    def weights(self, w):
-        return self.of.weights(w[: len(w) // 2])
 
     def state(self, layers, bias=False):
         moved = self.of.state(layers, bias)
         return moved | {f"V{name.removeprefix('W')}": shape for name, shape in moved.items()}
-
-    def constants(self, w):
-        return self.force.constants(w[: len(w) // 2])
-
-    def shapes(self, sizes):
-        return self.of.shapes(sizes)
-
-    def spaces(self, depth):
-        return self.of.spaces(depth)
-
-    def inputs(self, depth):
-        return self.of.inputs(depth)
-
-    def gates(self, depth):
-        return self.of.gates(depth)
-
-    def output(self, task, w):
-        return self.of.output(task, w[: len(w) // 2])
-
-    def loss(self, task, w):
-        return self.of.loss(task, w[: len(w) // 2])
-
-    def fixed(self, layers):
-        return self.of.fixed(layers)
-
-    def at(self, t):
-        return replaced(self, of=self.of.at(t))
-
-    def jumps(self):
-        return self.of.jumps()
-
-    def check_depth(self, depth):
-        self.of.check_depth(depth)
 
     @classmethod
     def random(cls, sizes, *, of=GD, scale=1.0, seed=0, friction=1, **options):

@@ -8,6 +8,7 @@ import numpy as np
 from .momentum import HeavyBall
 from .networks import NETWORKS, On
 from .rules import RULES, Piecewise, Rule
+from .steps.modified import Modified
 
 
 def written(rule):
@@ -28,7 +29,7 @@ def read(about, B, where, rules=()):
     where: what to call the file in an error.
     Raises ValueError for a class that is not known, and for options that it does not take.
     """
-    known = RULES | {rule.__name__: rule for rule in (HeavyBall, On, *rules)}
+    known = RULES | {rule.__name__: rule for rule in (HeavyBall, On, Modified, *rules)}
     name, options = about["rule"], about.get("options")
     if not isinstance(name, str) or name not in known:
         raise ValueError(

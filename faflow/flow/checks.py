@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..derived import Derived
 from ..nets import Activation, Task, matrix, sizes_of
 from ..networks import On
 from ..rules import RULES, Rule
@@ -28,6 +29,8 @@ def ready(rule, task, w0):
     for name, M in {"X": task.X, "Y": task.Y, "w0": w0, "B": rule.B}.items():
         if any(not isinstance(one, np.ndarray) or one.dtype != float for one in _all(M)):
             raise TypeError(f"A run needs floats, but {name} holds words or exact entries.")
+    if isinstance(rule, Derived) and rule.same_state:
+        return ready(rule.of, task, w0)
     if isinstance(rule, On):
         return _on_network(rule, task, w0)
     depth = len(rule.weights(w0))

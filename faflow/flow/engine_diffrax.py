@@ -29,7 +29,7 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
     import jax
     import jax.numpy as jnp
 
-    numbers, words = _split(rule)
+    numbers, words = split(rule)
     plan = (type(rule), words, task.phi, task.loss, task.bias)
     with jax.enable_x64(True):  # for this call only: the user's own precision stays as it is
         to_jax = lambda tree: jax.tree.map(jnp.asarray, tree)
@@ -54,7 +54,7 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
         yield tuple(np.asarray(W, dtype=float) for W in state)
 
 
-def _split(rule):
+def split(rule):
     """The numbers of a rule, which JAX traces, and the rest, which decides what is compiled."""
     numbers, words = {}, []
     for item in fields(rule):

@@ -76,9 +76,9 @@ def integrate(
         made |= {"seconds": time.perf_counter() - began}
         return record.solution(rule, task, made)
 
-    _check_velocity(rule.at(ts[0]), task, w0, ts[0], solution)
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
+            _check_velocity(rule.at(ts[0]), task, w0, ts[0])
             for t, w in _pieces(engine, rule, task, w0, ts, tally, options):
                 record.add(t, w)
         except (Unfinished, KeyboardInterrupt) as stop:
@@ -89,15 +89,13 @@ def integrate(
     return solution()
 
 
-def _check_velocity(rule, task, w0, t, solution):
+def _check_velocity(rule, task, w0, t):
     """A first velocity that is finite, on which solvers rely."""
     with np.errstate(all="ignore"):
         v = rule(task, w0)
     if not all(np.isfinite(V).all() for V in v):
         k = next(k for k, V in enumerate(v) if not np.isfinite(V).all())
-        wrong = Unfinished(f"The velocity of w[{k}] is not finite at the start, t = {t:g}.")
-        wrong.solution = solution()
-        raise wrong
+        raise Unfinished(f"The velocity of w[{k}] is not finite at the start, t = {t:g}.")
 
 
 def _is_number(value):

@@ -11,6 +11,9 @@ from numbers import Rational
 import numpy as np
 
 from .batches import null_spaces
+from .duals import Dual as Dual
+from .duals import base as base
+from .duals import level_of as level_of
 from .exact_entries import Expression as Expression
 from .exact_entries import Polynomial as Polynomial
 from .jets import Jet as Jet
@@ -41,10 +44,12 @@ def rational(shape, rng, bound=9):
 
 def columns(M, below):
     """`M` without the column of a bias: its first columns, one for each row of `below`."""
-    if isinstance(M, Series):
+    if isinstance(M, Series | Dual):
         return M.map(lambda x: columns(x, below))
     if isinstance(below, Series):
         return columns(M, below.coefficients[0])
+    if isinstance(below, Dual):
+        return columns(M, base(below))
     if isinstance(M, Words):
         return M.columns(below.rows)
     if isinstance(M, Jet):
@@ -56,20 +61,20 @@ def split_biases(M):
     """(weights, biases): `M` without its last column, and that column."""
     if isinstance(M, Words):
         return M.split()
-    if isinstance(M, Series | Jet):
+    if isinstance(M, Series | Jet | Dual):
         return M.map(lambda x: split_biases(x)[0]), M.map(lambda x: split_biases(x)[1])
     return M[..., :-1], M[..., -1:]
 
 
 def scaled(M, g):
     """`M` times a matrix of one entry; of words and residues one column `M`."""
-    made = M.coefficients[0] if isinstance(M, Series) else M
+    made = M.coefficients[0] if isinstance(M, Series) else base(M)
     return M @ g if isinstance(made, Words | Jet) else g * M
 
 
 def inner(a, b):
     """The sum of all products of entries, as a matrix of one entry; of words of one column."""
-    made = a.coefficients[0] if isinstance(a, Series) else a
+    made = a.coefficients[0] if isinstance(a, Series) else base(a)
     if isinstance(made, Words | Jet):
         return a.T @ b
     product = a * b
@@ -113,5 +118,8 @@ def with_ones(a):
         return J @ a + o @ a.alphabet.ones()
     if isinstance(a, Jet):
         return a.with_ones()
+    if isinstance(a, Dual):  # the ones stand still
+        moved = with_ones(a.moved) - with_ones(a.moved - a.moved)
+        return Dual(with_ones(a.value), moved, a.level)
     xp = a.__array_namespace__()
     return xp.concat([a, xp.ones_like(a[:1])])

@@ -1,10 +1,13 @@
 """Which samples each step takes."""
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
 
+from ..derived import Derived
 from ..draws import generator
+from ..nets import replaced
 
 
 def sampled(size, replace=False):
@@ -55,3 +58,48 @@ def _checked(indices, samples):
             f"A sampler must give indices from 0 to {samples - 1}, but gave {indices!r:.60}."
         )
     return chosen
+
+
+class Shares:
+    """A batch's velocity as a sum over its samples: g = Σ hₙ over n in a batch of `size` of N.
+
+    Each sample carries 1/size of the decay.  mean: the velocity g has in the mean, size/N · Σ hₙ
+    over all.  whole: w ↦ Σ hₙ over all samples.  each: w ↦ hₙ for every n.  A sum over pairs of
+    different samples is met with probability `pair` in a batch.
+    Raises ValueError for a rule whose velocities are no sums over samples.
+    """
+
+    def __init__(self, rule, task, size, replace=False):
+        samples = task.X.shape[1]
+        if isinstance(rule, Derived):
+            raise ValueError(f"The velocities of {rule.name} are no sums over samples.")
+        with_decay = lambda factor: replaced(rule, decay=_times(factor, rule.decay))
+        self.share = size / samples
+        self.pair = size * (size - 1) / samples**2
+        if not replace:
+            self.pair = size * (size - 1) / max(1, samples * (samples - 1))
+        self.whole = partial(with_decay(samples / size), task)
+        self.each = [
+            partial(with_decay(1 / size), task.with_data(task.X[:, n : n + 1], task.Y[:, n : n + 1]))
+            for n in range(samples)
+        ]
+        self.name = rule.name
+
+    def mean(self, w):
+        return tuple(self.share * V for V in self.whole(w))
+
+    def alone(self, w):
+        """hₙ(w) for every sample.  Raises ValueError if they are not all of the velocity."""
+        found, whole = [h(w) for h in self.each], self.whole(w)
+        for V, *parts in zip(whole, *found, strict=True):
+            if isinstance(V, np.ndarray) and V.dtype == float:
+                size = 1e-9 * (np.abs(V).max() + sum(np.abs(part).max() for part in parts))
+                if np.abs(V - sum(parts)).max() > size:
+                    raise ValueError(f"The velocities of {self.name} are no sums over samples.")
+        return found
+
+
+def _times(factor, decay):
+    if isinstance(decay, tuple):
+        return tuple(factor * d for d in decay)
+    return factor * decay if decay != 0 else decay

@@ -10,8 +10,11 @@ from ..flow.integrate import Record
 from ..progress import progress
 from ..rules import FAStar
 from ..solution import Interrupted, Unfinished
+from . import scan
 from .batches import batches_of, check_batches
 from .stepper import Stepper, sizes_of_steps
+
+ENGINES = {"numpy": "iterate", "jax": "iterate on jax"}
 
 
 def iterate(
@@ -29,6 +32,7 @@ def iterate(
     every=1,
     seed=0,
     observe=None,
+    engine="numpy",
     show_progress=None,
 ):
     """v ← momentum v + η rule(task, w), w ← w + v; time is the sum of η/(1 - momentum).
@@ -44,6 +48,8 @@ def iterate(
         velocity where those before it have moved.
     decay: coupled, a part of the velocity; or decoupled, w ← e^{-ηλ} (w + v).
     observe: ``{name: law}`` recorded instead of the weights.
+    engine: numpy, at once; or jax, compiled first and then a loop on the device: the same numbers
+        but for rounding.  Its progress, Ctrl-C and overflows are met every 512 steps at most.
     A piecewise decay has at each step the value of its time.
     Returns a `Solution`.  Raises `Unfinished` when the weights overflow and `Interrupted` on
     Ctrl-C, both with the partial solution, up to the last step done, as ``.solution``.
@@ -52,6 +58,10 @@ def iterate(
     for what, value in {"steps": steps, "every": every}.items():
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{what} must be a positive integer, but is {value!r}.")
+    if engine not in ENGINES:
+        raise ValueError(f"Unknown engine {engine!r}; choose from {', '.join(ENGINES)}.")
+    if engine == "jax":
+        scan.check(rule)
     sizes = sizes_of_steps(eta, steps)
     stepper = Stepper(momentum, nesterov, order, decay)
     stepper.check(rule)
@@ -64,9 +74,8 @@ def iterate(
     times = times / (1 - momentum) if momentum else times
     record = Record(rule, observe)
     record.add(0.0, w)
-    v = tuple(np.zeros_like(W) for W in w)
-    began, changes = time.perf_counter(), bool(rule.jumps())
-    shuffled, done = batches_of(samples, batches, seed), 0
+    began, done = time.perf_counter(), 0
+    shuffled = batches_of(samples, batches, seed)
     options = {
         "eta": float(sizes[0]) if same else sizes.tolist(),
         "batches": getattr(batches, "__name__", "sampler") if callable(batches) else batches,
@@ -77,26 +86,21 @@ def iterate(
     }
 
     def solution():
-        made = {"engine": "iterate", "accepted": done, **options}
+        made = {"engine": ENGINES[engine], "accepted": done, **options}
         return record.solution(rule, task, made | {"seconds": time.perf_counter() - began})
 
+    made = (rule, task, w, stepper, sizes, times, shuffled)
+    path = scan.states(*made) if engine == "jax" else _states(*made)
     with progress(steps, "iterating", show_progress) as advance:
         try:
-            for n in range(1, steps + 1):
-                now = rule.at(times[n - 1]) if changes else rule
-                chosen = next(shuffled)
-                seen = (
-                    task if chosen is None else task.with_data(task.X[:, chosen], task.Y[:, chosen])
-                )
-                with np.errstate(all="ignore"):  # an overflow is found by its values below
-                    after, moved = stepper.step(now, seen, w, v, sizes[n - 1])
-                if not all(np.isfinite(W).all() for W in after):
+            for after, n, fine in path:
+                if not fine:
                     raise Unfinished(
                         f"The weights overflow at step {n}, t = {times[n]:g}: eta ="
                         f" {sizes[n - 1]:g} is too large for this problem, or the flow itself"
                         " blows up."
                     )
-                w, v, done = rule.settle(task, after), moved, n
+                w, done = after, n
                 if n % every == 0:
                     record.add(times[n], w)
                 advance(n)
@@ -106,3 +110,16 @@ def iterate(
             wrong.solution = solution()
             raise wrong from None
     return solution()
+
+
+def _states(rule, task, w, stepper, sizes, times, chosen):
+    """Yield (state, steps done, whether all went well) for each step."""
+    v, changes = tuple(np.zeros_like(W) for W in w), bool(rule.jumps())
+    for n, (eta, samples) in enumerate(zip(sizes, chosen, strict=False), 1):
+        now = rule.at(times[n - 1]) if changes else rule
+        seen = task if samples is None else task.with_data(task.X[:, samples], task.Y[:, samples])
+        with np.errstate(all="ignore"):  # an overflow is found by its values below
+            after, v = stepper.step(now, seen, w, v, eta)
+        fine = all(np.isfinite(W).all() for W in after)
+        w = rule.settle(task, after) if fine else w
+        yield w, n, fine

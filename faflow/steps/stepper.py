@@ -1,7 +1,6 @@
 """One step of an algorithm: its memory, the order of its layers, and what decay does."""
 
 from dataclasses import dataclass
-from math import exp
 from numbers import Real
 
 import numpy as np
@@ -65,8 +64,14 @@ class Stepper:
                 v[k] = self.momentum * v[k] + eta * moved[k] if self.momentum else eta * moved[k]
                 w[k] = w[k] + v[k]
                 if self.decay == "decoupled":
-                    w[k] = exp(-eta * decays[k]) * w[k]
+                    w[k] = _exp(-eta * decays[k]) * w[k]
         return tuple(w), tuple(v)
+
+
+def _exp(x):
+    """Of a number, or of one that JAX traces."""
+    xp = x.__array_namespace__() if hasattr(x, "__array_namespace__") else np
+    return xp.exp(x)
 
 
 def sizes_of_steps(eta, steps):

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..losses import Loss
-from ..matrices import Alphabet, Jet, entries, exact
+from ..matrices import Alphabet, Dual, Jet, base, entries, exact
+from ..derived import Derived
 from ..momentum import HeavyBall
 from ..nets import Task, activation, gated, linear, replaced, squared
 from ..networks import On
@@ -20,7 +21,7 @@ def exactly(rule, depth):
     if not isinstance(rule, Rule) and not (isinstance(rule, type) and issubclass(rule, Rule)):
         raise TypeError(f"The rule must be a Rule, a class or an instance, but is {rule!r:.60}.")
     rule = rule() if isinstance(rule, type) else rule
-    inner = rule.of if isinstance(rule, HeavyBall) else rule
+    inner = rule.of if isinstance(rule, Derived) else rule
     if isinstance(inner, FAStar):
         raise ValueError("FAStar solves a linear system, which no algebra here can follow.")
     rule.check_depth(depth)
@@ -54,8 +55,9 @@ def with_numbers(rule, convert):
     )
     if isinstance(rule, On):
         return replaced(rule, of=with_numbers(rule.of, convert))
-    if isinstance(rule, HeavyBall):
-        return replaced(rule, of=with_numbers(rule.of, convert), friction=convert(rule.friction))
+    if isinstance(rule, Derived):
+        own = {name: convert(getattr(rule, name)) for name in rule.numbers}
+        return replaced(rule, of=with_numbers(rule.of, convert), **own)
     return replaced(rule, decay=each(rule.decay), rates=each(rule.rates))
 
 
@@ -289,7 +291,7 @@ def one_or_more(name, count, make):
 
 def any_loss(E):
     """Every differentiable loss at one output: minus its derivative there is E."""
-    once = OnePoint("The error", "take loss='squared'")
+    once = OnePoint("The error", "take loss='squared'", smooth=False)
     return Loss("any", _no_value, lambda f, Y: once.at((f, Y), E))
 
 
@@ -298,19 +300,28 @@ def _no_value(f, Y):
 
 
 def _at_one_point(phi, what):
-    once = OnePoint(what, "take sizes and a smooth activation")
+    once = OnePoint(what, "take sizes and a smooth activation", smooth=phi.degree == 1)
     pull = lambda z, error: once.at(z, phi.pull(z, error))
     return phi._replace(f=lambda z: once.at(z, phi.f(z)), pull=pull)
 
 
 class OnePoint:
-    """Lets a function be evaluated again and again, but at one point."""
+    """Lets a function be evaluated again and again, but at one point.
 
-    def __init__(self, what, advice):
-        self.what, self.advice, self.point = what, advice, None
+    smooth: whether it may be asked for its derivative there, the gates of a kinked one standing.
+    """
+
+    def __init__(self, what, advice, *, smooth):
+        self.what, self.advice, self.smooth, self.point = what, advice, smooth, None
 
     def at(self, point, value):
         """The value, if the point is the one seen before.  Raises ValueError if it is not."""
+        points = point if isinstance(point, tuple) else (point,)
+        if not self.smooth and any(isinstance(p, Dual) for p in points):
+            raise ValueError(
+                f"{self.what} is asked for its derivative, which may be any; {self.advice}."
+            )
+        point = tuple(map(base, points))
         if self.point is not None and not _same(self.point, point):
             raise ValueError(
                 f"{self.what} is evaluated at two points, with any two values; {self.advice}."

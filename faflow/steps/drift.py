@@ -1,0 +1,197 @@
+"""What discrete steps do to a law, exactly: step by step, summed, and as an integral."""
+
+from dataclasses import dataclass
+from math import exp
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from ..flow.integrate import integrate
+from ..matrices import Series
+from ..nets import replaced
+from ..rule import of_layer
+from ..solution import evaluated
+from .batches import Shares
+from .iterate import ENGINES
+
+NODES = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """The change of a law in every step, and what it is made of.
+
+    ts: (steps + 1,).  etas: (steps,).  seen: law(w₊) - law(w), (steps, …).  parts: the same,
+    predicted, by cause: "steps", "decay", "momentum"; `predicted` is their sum.
+    integral: the change since the start to leading order in η, (steps + 1, …); None where there is
+    no such formula.  scale: largest entry of the law or of its change.
+    """
+
+    ts: np.ndarray
+    etas: np.ndarray
+    seen: np.ndarray
+    parts: dict
+    integral: Any
+    scale: float
+    label: str = ""
+
+    @property
+    def predicted(self):
+        return sum(self.parts.values())
+
+    @property
+    def residual(self):
+        """Largest |seen - predicted| in parts of the scale: rounding, where the rule keeps the law.
+
+        Kept is meant of the rule without its decay, at every step's own samples.
+        """
+        return float(np.max(np.abs(self.seen - self.predicted)) / self.scale)
+
+    @property
+    def rate(self):
+        """Largest |seen - predicted|/η in parts of the scale: the rate of what is no law.
+
+        In units of the learning rate.  However small the steps, it tells a law from none.
+        """
+        off = np.abs(self.seen - self.predicted).reshape(len(self.etas), -1).max(1)
+        return float(np.max(off / self.etas) / self.scale)
+
+    @property
+    def cumulative(self):
+        """Predicted change since the start, (steps + 1, …)."""
+        total = np.cumsum(self.predicted, axis=0)
+        return np.concatenate([np.zeros_like(total[:1]), total])
+
+    def __str__(self):
+        size = lambda change: f"{np.abs(change.sum(0)).max():.3g}"
+        made = ", ".join(f"{size(part)} by {name}" for name, part in self.parts.items())
+        near = ""
+        if self.integral is not None and (total := np.abs(self.integral[-1]).max()) > 0:
+            near = f"; to leading order {total:.3g}"
+        return (
+            f"{self.label}: in {len(self.seen)} steps it changes by {size(self.seen)}, predicted"
+            f" {made}{near}; residual {self.residual:.1e}, as a rate {self.rate:.1e}"
+        )
+
+
+def drift(law, solution, **arguments):
+    """How the steps of `solution` move a law that the flow of its rule keeps, from the steps alone.
+
+    A quadratic law C, with C(w + v) = C(w) + C'(w)v + Q(v), and C'(w) F(w) = 0 for the rule's
+    velocity F without decay, changes in the step v₊ = βv + ηF - ηΛw by
+
+        Q(v₊) + β C'(w)v - η C'(w)Λw,
+
+    for Nesterov's momentum by β²2Q(v) - β(Q(v + v₊) - Q(v) - Q(v₊)) more, C'Λ taken at w + βv.
+    Decoupled decay adds what it does by itself.  It holds for any samples in any step, any loss, and
+    kinks; the law of FA in ½|W|² - ⟨W₊, B⟩ gains ½η²|F|², so that it never decreases.
+    law: such as ``faflow.laws.feedback_balance``, polynomial; further `arguments` go to it.
+    solution: of `iterate` with ``every=1``, all layers moved together.
+    Returns a `Drift`.  Where its `residual` is not rounding, or its `rate` not that over η, the
+    rule does not keep the law.  `integral` is η∫Q(F) dt along the flow, with momentum times (1 + β)/(1 - β)², and for batches of given
+    size their mean; not for decay, samplers, or both batches and momentum.
+    Raises ValueError for another solution, or a law that is no polynomial of the weights.
+    """
+    made = _checked(solution)
+    rule, sizes = solution.rule, np.broadcast_to(made["eta"], len(solution) - 1)
+    measure = lambda w, t: evaluated(law, rule, w, t, **arguments)
+    values = np.stack([measure(solution.at(k), t) for k, t in enumerate(solution.ts)])
+    beta, coupled = made["momentum"], made["decay"] == "coupled"
+    parts = {name: np.zeros_like(values[1:]) for name in ("steps", "decay", "momentum")}
+    v = tuple(np.zeros_like(W) for W in solution.at(0))
+    change = lambda w, move: expanded(law, rule, w, move, arguments)
+    for n, eta in enumerate(sizes):
+        w, after = solution.at(n), solution.at(n + 1)
+        decays = _decays(rule.at(solution.ts[n]), w)
+        middle = after
+        if not coupled:
+            middle = tuple(exp(eta * d) * W for d, W in zip(decays, after, strict=True))
+            parts["decay"][n] = values[n + 1] - measure(middle, solution.ts[n + 1])
+        moved = tuple(a - b for a, b in zip(middle, w, strict=True))
+        parts["steps"][n] = change(w, moved)[1]
+        at = w
+        if beta:
+            parts["momentum"][n] = beta * change(w, v)[0]
+        if made["nesterov"]:
+            at = tuple(W + beta * V for W, V in zip(w, v, strict=True))
+            both = tuple(a + b for a, b in zip(moved, v, strict=True))
+            Q = lambda move, w=w: change(w, move)[1]
+            parts["momentum"][n] += 2 * beta**2 * Q(v) - beta * (Q(both) - Q(moved) - Q(v))
+        if coupled and any(decays):
+            pulled = tuple(-eta * d * W for d, W in zip(decays, at, strict=True))
+            parts["decay"][n] = change(at, pulled)[0]
+        v = moved
+    seen = np.diff(values, axis=0)
+    scale = max(np.abs(values).max(), np.abs(seen).max()) or 1.0
+    integral = _integral(law, solution, made, sizes, arguments)
+    name = getattr(getattr(law, "func", law), "__name__", "law").replace("_", " ")
+    return Drift(solution.ts, sizes, seen, parts, integral, float(scale), f"{name} of {rule.name}")
+
+
+def _checked(solution):
+    """How the solution was made, if the formulas hold for it."""
+    made = solution.made
+    if made.get("engine") not in ENGINES.values():
+        raise ValueError("drift is for steps: give a solution of iterate, not of a flow.")
+    if not solution.w or made["accepted"] != len(solution) - 1 or len(solution) < 2:
+        raise ValueError("drift needs the weights at every step: iterate with every=1, no observe.")
+    if made["order"] != "together":
+        raise ValueError(f"The layers moved {made['order']}; drift is for layers moved together.")
+    if solution.rule.name == "FAStar":
+        raise ValueError("FAStar fits its last layer at each step, which is no step of a rule.")
+    return made
+
+
+def _decays(rule, w):
+    return [float(of_layer(rule.decay, layer)) for layer in rule.layers(w)]
+
+
+def expanded(law, rule, w, move, arguments):
+    """(C'(w)·move, the rest of C(w + move) - C(w)) from the law's series in the step."""
+    moved = tuple(Series(W, V) for W, V in zip(w, move, strict=True))
+    try:
+        series = law(rule, moved, **arguments)
+    except (TypeError, AttributeError) as problem:
+        raise ValueError(f"The law cannot be expanded in the step: {problem}.") from problem
+    if not isinstance(series, Series) or series.order is not None:
+        raise ValueError("drift is for laws that are polynomials of the weights.")
+    first, *rest = (np.asarray(c, dtype=float) for c in (*series.coefficients, 0.0)[1:])
+    return first, sum(rest, np.zeros_like(first))
+
+
+def _integral(law, solution, made, sizes, arguments):
+    """The drift along the flow to leading order, at every step; None where it is not known."""
+    rule, task, beta = solution.rule, solution.task, made["momentum"]
+    batches = made["batches"]
+    whole = isinstance(batches, Integral)
+    decaying = rule.jumps() or any(_decays(rule, solution.at(0)))
+    if decaying or (batches is not None and (not whole or beta)):
+        return None
+    shares = Shares(rule, task, batches) if whole else None
+    flow = _rated(rule, shares.share) if shares else rule
+    parts = -(-NODES // len(sizes))
+    ts = np.interp(np.arange(len(sizes) * parts + 1) / parts, np.arange(len(solution)), solution.ts)
+    path = integrate(flow, task, solution.at(0), ts, rtol=1e-9, atol=1e-12)
+    Q = lambda w, field: expanded(law, rule, w, field, arguments)[1]
+
+    def pushed(w):
+        if not shares:
+            return Q(w, flow(task, w))
+        alone = sum(Q(w, h) for h in shares.alone(w))
+        return shares.pair * Q(w, shares.whole(w)) + (shares.share - shares.pair) * alone
+
+    from scipy.integrate import cumulative_simpson
+
+    rates = np.stack([pushed(path.at(k)) for k in range(len(path))])
+    inner = cumulative_simpson(rates, x=ts, axis=0, initial=np.zeros_like(rates[:1]))[::parts]
+    factor = (1 - beta + 2 * beta**2 if made["nesterov"] else 1 + beta) / (1 - beta) ** 2
+    grown = np.diff(inner, axis=0) * (sizes * factor).reshape(-1, *[1] * (rates.ndim - 1))
+    return np.concatenate([np.zeros_like(grown[:1]), np.cumsum(grown, axis=0)])
+
+
+def _rated(rule, share):
+    """The rule with all rates times `share`."""
+    rates = rule.rates
+    rates = tuple(share * r for r in rates) if isinstance(rates, tuple) else share * rates
+    return replaced(rule, rates=rates)
