@@ -210,34 +210,45 @@ FAULTS = (
     ),
     # closed forms
     Fault(
-        "exact.py:fa_from_zero",
+        "exact/white.py:fa_from_zero",
         "u**2 / np.cbrt(2 * d)",
         "u / np.cbrt(2 * d)",
         ((GV, "closed_form"),),
     ),
-    Fault("exact.py:_kappa", "/ np.cbrt(2)", "* np.cbrt(2)", ((GV, "closed_form"),)),
+    Fault("exact/white.py:_kappa", "/ np.cbrt(2)", "* np.cbrt(2)", ((GV, "closed_form"),)),
     Fault(
-        "exact.py:_time", "np.log1p(u + u**2) / 6", "np.log1p(u + u**2) / 3", ((GV, "closed_form"),)
+        "exact/white.py:_time",
+        "np.log1p(u + u**2) / 6",
+        "np.log1p(u + u**2) / 3",
+        ((GV, "closed_form"),),
     ),
     Fault(
-        "exact.py:discrete_fa_from_zero",
+        "exact/white.py:discrete_fa_from_zero",
         "w + eta * d * left, z + eta * w * left",
         "w + eta * d * left, z + eta * (w + eta * d * left) * left",
         ((GV, "discrete_modes"),),
     ),
-    Fault("exact.py:fa_limit", "Y @ R.T @ R", "Y", ((GV, "limit"),)),
-    Fault("exact.py:fa_limit", "Y @ S @ R.T", "Y @ R.T", ((GV, "limit"),)),
+    Fault("exact/white.py:fa_limit", "Y @ R.T @ R", "Y", ((GV, "limit"),)),
+    Fault("exact/white.py:fa_limit", "Y @ S @ R.T", "Y @ R.T", ((GV, "limit"),)),
     Fault(
-        "exact.py:fa_limit_weights",
+        "exact/white.py:fa_limit_weights",
         "1 / np.cbrt(2 * d)",
         "1 / np.cbrt(d)",
         ((LI, "pseudo_inverse"),),
     ),
-    Fault("exact.py:fa_modes", "3 * kappa", "2 * kappa", ((GV, "modes"),)),
+    Fault("exact/white.py:fa_modes", "3 * kappa", "2 * kappa", ((GV, "modes"),)),
     Fault(
-        "exact.py:one_layer", "np.exp(-decay * ts)", "np.exp(decay * ts)", ((ONE, "least_squares"),)
+        "exact/layer.py:one_layer",
+        "np.exp(-decay * ts)",
+        "np.exp(decay * ts)",
+        ((ONE, "least_squares"),),
     ),
-    Fault("exact.py:one_layer", "(s**2 + decay)", "(s**2 + 2 * decay)", ((ONE, "least_squares"),)),
+    Fault(
+        "exact/layer.py:one_layer",
+        "(s**2 + decay)",
+        "(s**2 + 2 * decay)",
+        ((ONE, "least_squares"),),
+    ),
     Fault(
         "teacher_student.py:field_average",
         "- C[a, b] * C[a, c]",

@@ -1,6 +1,6 @@
-"""Closed-form solutions of learning flows: golden references that no solver has touched.
+"""Feedback alignment of two linear layers on white inputs, from zero weights.
 
-Feedback alignment of two linear layers from zero weights splits into scalar modes.  Let
+It splits into scalar modes.  Let
 CY = P diag(d) Rᵀ with d > 0; then
 
     W₁ = P diag(w) Rᵀ,   W₂ = Y R diag(z) Pᵀ,   dw/dt = d (1 - zw),   dz/dt = w (1 - zw),
@@ -13,10 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .nets import Task, forward, linear, matrix, squared
-
-WHITE = 1e-10
-"""How far XXᵀ may be from a projector, in any entry."""
+from ..nets import matrix
+from .given import target, times
 
 
 class Modes(NamedTuple):
@@ -42,7 +40,7 @@ def fa_from_zero(Y, C, ts):
     """
     Y, C = _problem(Y, C)
     P, d, R = _modes(Y, C)
-    u = _learned(_times(ts)[:, None] * _kappa(d))
+    u = _learned(times(ts)[:, None] * _kappa(d))
     return _assembled(Y, P, R, np.cbrt(2 * d) * u, u**2 / np.cbrt(2 * d))
 
 
@@ -111,57 +109,12 @@ def fa_modes(Y, C):
     return Modes(d, kappa, 3 * kappa, half / kappa)
 
 
-def one_layer(task, W0, ts, *, decay=0.0):
-    """The flow of one linear layer with squared loss, at rate 1: dW/dt = (Y - WX)Xᵀ - decay·W.
-
-    Every rule moves a single layer so.  A singular XXᵀ is allowed: what no sample shows of W₀
-    stays, or decays.  W0: (d_out, d_in [+ 1 with biases]), at time 0.  ts: (times,), at least 0.
-    Returns W (times, d_out, d_in [+ 1]).
-    """
-    W0, ts = matrix(W0, "W0"), _times(ts)
-    if task.loss is not squared:
-        raise ValueError(f"one_layer needs the squared loss, but the task has {task.loss.name}.")
-    if not np.isfinite(decay):
-        raise ValueError(f"decay must be a finite number, but is {decay!r}.")
-    X = task.output_scale * forward(task, [np.zeros((1, len(task.X) + task.bias))])[1][0]
-    if W0.shape != (len(task.Y), len(X)):
-        raise ValueError(f"W0 must be {(len(task.Y), len(X))} for this task, but is {W0.shape}.")
-    U, s, V = np.linalg.svd(X, full_matrices=False)
-    seen, pull = W0 @ U, task.Y @ V.T * s
-    x = (s**2 + decay) * ts[:, None]
-    mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
-    modes = np.exp(-x)[:, None] * seen + (ts[:, None] * mean)[:, None] * pull
-    unseen = np.exp(-decay * ts)[:, None, None] * (W0 - seen @ U.T)
-    return modes @ U.T + unseen
-
-
 def _problem(Y, C):
     """The matrix to factor and the feedback, checked."""
-    if isinstance(Y, Task):
-        task = Y
-        if not (task.loss is squared and task.activation(0) is linear):
-            raise ValueError("This solution needs a linear network with squared loss.")
-        if task.bias or task.output_scale != 1:
-            raise ValueError("This solution needs a task without biases and with output_scale 1.")
-        S = task.X @ task.X.T
-        off = np.abs(S @ S - S).max()
-        if not off <= WHITE:
-            raise ValueError(
-                f"This solution needs whitened inputs, XXᵀ = I or orthonormal samples, but XXᵀ is"
-                f" {off:.1e} from a projector."
-            )
-        Y = task.Y @ task.X.T
-    Y, C = matrix(Y, "Y"), matrix(C, "C")
+    Y, C = target(Y), matrix(C, "C")
     if C.shape[1] != len(Y):
         raise ValueError(f"C must have {len(Y)} columns, the rows of Y {Y.shape}, not {C.shape}.")
     return Y, C
-
-
-def _times(ts):
-    ts = np.asarray(ts, dtype=float)
-    if ts.ndim != 1 or not (np.isfinite(ts) & (ts >= 0)).all():
-        raise ValueError(f"ts must be a sequence of finite times of at least 0, but is {ts!r:.60}.")
-    return ts
 
 
 def _modes(Y, C):
