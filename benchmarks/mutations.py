@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GV, RK, SXL = "garg_vempala_2021", "robertson_koyejo_2023", "song_xu_lafferty_2021"
 JT, LI, RE, CB = "ji_telgarsky_2020", "lillicrap_2016", "refinetti_2021", "chu_bacho_2023"
 DU, AK, NO, ONE = "du_hu_lee_2018", "akrout_2019", "noekland_2016", "one_layer"
-CO = "conservation"
+CO, CF = "conservation", "closed_forms"
 
 
 class Fault(NamedTuple):
@@ -249,6 +249,28 @@ FAULTS = (
         "(s**2 + 2 * decay)",
         ((ONE, "least_squares"),),
     ),
+    Fault("exact/line.py:Clock.time", "/ j", "* j", ((CF, "equal_neurons"),)),
+    Fault("exact/line.py:Clock.time", "2 * term.real", "term.real", ((CF, "deep_chain"),)),
+    Fault("exact/line.py:_residues", "return inverse[::-1]", "return inverse", ((CF, "equal"),)),
+    Fault("exact/chains.py:_kept", "w * w / 2 - c", "w * w - c", ((CF, "chain_of_two"),)),
+    Fault("exact/chains.py:_field", "scale *= c", "scale *= 1", ((CF, "deep_chain"),)),
+    Fault("exact/chains.py:fa_chain_law", "slope**2 * rate", "slope * rate", ((CF, "law"),)),
+    Fault("exact/chains.py:fa_chain_law", "- eta / 2", "- eta", ((CF, "law"),)),
+    Fault("exact/chains.py:fa_chain_equilibria", "m == 1", "m == 2", ((CF, "unstable"),)),
+    Fault("exact/chains.py:fa_chain_equilibria", "divide(2,", "divide(1,", ((CF, "unstable"),)),
+    Fault("exact/cubic.py:fa_forgetting", "share**2", "share", ((CF, "chain_of_two"),)),
+    Fault("exact/cubic.py:fa_double_root", "4.5 * r**2", "4 * r**2", ((CF, "chain_of_two"),)),
+    Fault("exact/gradient.py:gd_chain", "np.hypot(kept / 2", "np.hypot(kept", ((CF, "neurons"),)),
+    Fault(
+        "exact/gradient.py:gd_balanced_chain",
+        "sign * s",
+        "s",
+        ((CF, "equal_neurons"),),
+        "only the tests have signs of this kind",
+    ),
+    Fault("exact/matrices.py:gd_balanced", "[Y, kept / 2", "[Y, kept", ((CF, "balanced"),)),
+    Fault("exact/matrices.py:_after", "2 * np.abs(rates)", "np.abs(rates)", ((CF, "balanced"),)),
+    Fault("exact/deep.py:fa_orthogonal_from_zero", "/ scale)", "/ 1)", ((CF, "orthogonal"),)),
     Fault(
         "teacher_student.py:field_average",
         "- C[a, b] * C[a, c]",

@@ -10,7 +10,6 @@ from faflow import GD, Task, exact, integrate, iterate
 
 REFERENCE = 1e-11  # DOP853 at rtol 2.3e-14; 3e-13 was seen
 SOLVED = 1e-9  # at rtol 1e-12; 5e-12 was seen
-ENGINES = ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)]
 TS = np.linspace(0, 6, 25)
 
 
@@ -40,6 +39,12 @@ def order(task, w0, measure, said):
     return np.log2(off[0] / off[1])
 
 
+def runs(*cases, diffrax):
+    """Each case by SciPy, and one more by diffrax, which compiles for seconds."""
+    slow = pytest.param(diffrax, "diffrax", marks=pytest.mark.jax)
+    return pytest.mark.parametrize(("case", "engine"), [*((case, "scipy") for case in cases), slow])
+
+
 # Two neurons from any start
 
 PAIRS = {
@@ -63,8 +68,7 @@ def test_two_neurons_meet_their_equations(case):
     assert distance(exact.gd_chain(*PAIRS[case], TS), reference(*PAIRS[case])) <= REFERENCE
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("case", ["unequal", "the wrong sign"])
+@runs("unequal", "the wrong sign", diffrax="the wrong sign")
 def test_both_engines_meet_two_neurons(case, engine):
     s, w0 = PAIRS[case]
     run = {"engine": engine, "rtol": 1e-12, "atol": 1e-14}
@@ -82,7 +86,7 @@ def test_the_sigmoid_is_the_product_of_equal_neurons_alone():
         return np.abs((W1 * W2).ravel() - sigmoid).max()
 
     assert off(*PAIRS["equal"]) <= 4e-15  # roundings
-    assert off(*PAIRS["unequal"]) > 0.1
+    assert off(*PAIRS["unequal"]) > 0.05
 
 
 @pytest.mark.parametrize("case", ["unequal", "the wrong sign", "large"])
@@ -145,8 +149,7 @@ def test_equal_neurons_meet_their_equations(case):
     assert distance(said, reference(*CHAINS[case])) <= REFERENCE
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("case", ["three, signs", "five"])
+@runs("three, signs", "five", diffrax="three, signs")
 def test_both_engines_meet_equal_neurons(case, engine):
     s, w0 = CHAINS[case]
     run = {"engine": engine, "rtol": 1e-12, "atol": 1e-14}
@@ -229,8 +232,7 @@ SHAPES = {  # m, h, n, λ
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("case", SHAPES)
+@runs(*SHAPES, diffrax="the last is larger")
 def test_both_engines_meet_balanced_layers(case, engine):
     Y, w0 = balanced(*SHAPES[case])
     ts = np.array([0.0, 0.3, 1.0, 2.0, 4.0])

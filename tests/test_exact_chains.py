@@ -15,7 +15,6 @@ from faflow.testing import GradientInstead
 
 REFERENCE = 1e-11  # DOP853 at rtol 2.3e-14; 7e-13 was seen
 SOLVED = 1e-9  # at rtol 1e-12; 2e-11 was seen
-ENGINES = ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)]
 
 CHAINS = {  # s, b, w0
     "one root": (0.8, (1.3,), (0.4, -0.7)),
@@ -30,6 +29,12 @@ CHAINS = {  # s, b, w0
     "four layers": (-0.6, (0.9, 1.2, -1.1), (0.8, 0.3, -0.9, 0.2)),
     "five layers": (0.7, (1.0, 1.1, 0.9, -1.2), (0.3, -0.5, 0.8, 0.4, -0.6)),
 }
+
+
+def runs(*cases, diffrax):
+    """Each case by SciPy, and one more by diffrax, which compiles for seconds."""
+    slow = pytest.param(diffrax, "diffrax", marks=pytest.mark.jax)
+    return pytest.mark.parametrize(("case", "engine"), [*((case, "scipy") for case in cases), slow])
 
 
 def reference(s, b, w0, ts):
@@ -64,8 +69,7 @@ def test_the_chain_of_feedback_alignment_meets_its_equations(case):
     assert distance(exact.fa_chain(*CHAINS[case], ts), reference(*CHAINS[case], ts)) <= REFERENCE
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("case", ["three roots, from the middle", "all signs", "four layers"])
+@runs("three roots, from the middle", "all signs", "four layers", diffrax="all signs")
 def test_both_engines_meet_the_chain(case, engine):
     ts = np.linspace(0, 8, 9)
     sol = run(*CHAINS[case], ts, engine=engine, rtol=1e-12, atol=1e-14)
@@ -348,13 +352,12 @@ def zeros(sizes):
     return tuple(np.zeros((n, m)) for m, n in pairwise(sizes))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("sizes", [(5, 6, 4, 3), (3, 7, 5, 3), (3, 6, 5, 5, 2)])
-def test_modes_of_a_deep_network_are_chains_of_their_own(sizes, engine):
-    Y, B = orthogonal(sizes)
+@runs((5, 6, 4, 3), (3, 7, 5, 3), (3, 6, 5, 5, 2), diffrax=(5, 6, 4, 3))
+def test_modes_of_a_deep_network_are_chains_of_their_own(case, engine):
+    Y, B = orthogonal(case)
     ts = np.linspace(0, 8, 9)
     run = {"engine": engine, "rtol": 1e-12, "atol": 1e-14}
-    sol = integrate(FA(B), Task.factorisation(Y), zeros(sizes), ts, **run)
+    sol = integrate(FA(B), Task.factorisation(Y), zeros(case), ts, **run)
     assert distance(sol.w, exact.fa_orthogonal_from_zero(Y, B, ts)) <= SOLVED
 
 
