@@ -32,6 +32,11 @@ def chain(s, phi="linear"):
     return ff.Task([[1.0]], [[s]], phi)
 
 
+def engines(check):
+    """Both engines; of a control the first, since diffrax would compile for seconds once more."""
+    return ENGINES[:1] if check.control else ENGINES
+
+
 def distances(paths, others):
     """The largest distance at every time."""
     gaps = [np.abs(np.asarray(a) - b) for a, b in zip(paths, others, strict=True)]
@@ -74,7 +79,7 @@ def pair_gap(s, w0, engine="scipy", sigmoid=False, phi="linear"):
 
 
 def pair(check, **broken):
-    for engine in ENGINES:
+    for engine in engines(check):
         far = check.worst([np.max(pair_gap(*p, engine, **broken)) for p in PAIRS])
         on = "four targets and starts of both signs, t ≤ 6"
         check.at_most(f"|w₁w₂ - closed form|, {engine}", far, 1e-10, fall=1e-2, on=on)
@@ -123,7 +128,7 @@ def control_two_neurons_tanh(check):
     pair(check, phi="tanh")
 
 
-EQUAL = ((1.0, 3, 0.4), (-0.8, 4, 0.9), (1.5, 5, 0.6), (1.0, 4, 1.3))
+EQUAL = ((1.0, 3, 0.4), (-0.8, 4, 0.9), (1.5, 5, 0.6), (1.0, 4, 1.3), (-1.0, 3, -0.5))
 
 
 def equal_gap(s, L, a, engine="scipy", tilt=0.0):
@@ -134,8 +139,8 @@ def equal_gap(s, L, a, engine="scipy", tilt=0.0):
 
 
 def equal(check, **broken):
-    for engine in ENGINES:
-        cases = EQUAL if engine == "scipy" else EQUAL[: check.tier(quick=1, full=4)]
+    for engine in engines(check):
+        cases = EQUAL if engine == "scipy" else EQUAL[: check.tier(quick=1, full=5)]
         far = check.worst([np.max(equal_gap(*case, engine, **broken)) for case in cases])
         on = f"{len(cases)} chains of 3 to 5 layers, t ≤ 6"
         check.at_most(f"|flow - closed form|, {engine}", far, BOUND, fall=1e-3, on=on)
@@ -191,7 +196,7 @@ def layers_gap(m, h, n, kept, engine="scipy", ignored=False, colour=0.0):
 
 
 def balanced(check, ignored=False, **broken):
-    for engine in ENGINES:
+    for engine in engines(check):
         cases = LAYERS if engine == "scipy" else LAYERS[1 : check.tier(quick=2, full=5)]
         cases = [case for case in cases if case[-1] or not ignored]
         far = check.worst(
@@ -258,7 +263,7 @@ def chain_gap(s, b, w0, engine="scipy", kind=ff.FA, phi="linear"):
 
 
 def chains(check, cases, kind=ff.FA, phi="linear"):
-    for engine in ENGINES[:1] if check.control else ENGINES:  # diffrax would compile again
+    for engine in engines(check):
         some = cases if engine == "scipy" else cases[: check.tier(quick=1, full=4)]
         far = check.worst([np.max(chain_gap(*case, engine, kind, phi)) for case in some])
         on = f"{len(some)} targets, feedbacks and starts of both signs, t ≤ 8"
@@ -625,6 +630,62 @@ def control_half_time_other_start(check):
     half_time(check, start=0.3)
 
 
+def aligned(shape, sign, tilt=0.0):
+    """Y, feedback of orthonormal rows, and an upper layer along or against it."""
+    rng = np.random.default_rng([*shape, sign > 0])
+    n, m, r = shape
+    C = np.linalg.qr(rng.standard_normal((n, r)))[0].T
+    W2 = sign * C.T + tilt * rng.standard_normal((n, r))
+    return rng.standard_normal((n, m)), C, W2
+
+
+def aligned_gap(shape, sign, engine="scipy", tilt=0.0):
+    Y, C, W2 = aligned(shape, sign, tilt)
+    w0 = np.zeros((len(C), Y.shape[1])), W2
+    sol = ff.integrate(ff.FA((C,)), ff.Task.factorisation(Y), w0, LONG, engine=engine, **TIGHT)
+    return distances(sol.w, exact.fa_from_commuting(Y, C, sign * C.T, LONG))
+
+
+ALIGNED = (((5, 4, 3), 0.5), ((5, 4, 3), -0.5), ((6, 3, 6), 2.0), ((4, 7, 2), -1.0))
+
+
+def commuting(check, **broken):
+    for engine in engines(check):
+        cases = ALIGNED if engine == "scipy" else ALIGNED[: check.tier(quick=2, full=4)]
+        far = check.worst([np.max(aligned_gap(*case, engine, **broken)) for case in cases])
+        on = f"{len(cases)} problems, W₂ along and against orthonormal feedback, t ≤ 8"
+        check.at_most(f"|flow - closed form|, {engine}", far, BOUND, fall=1e-3, on=on)
+
+
+def claim_commuting_start(check):
+    r"""From $W_1 = 0$ FA is known exactly if $CW_2$ is symmetric and commutes with $CY(CY)^\top$.
+
+    With $CY = P\operatorname{diag}(d)R^\top$, $CW_2(0)P = P\operatorname{diag}(q)$:
+
+    $$ W_1 = P\operatorname{diag}(w)R^\top,\quad
+       W_2 = W_2(0)\big(I - P\operatorname{diag}(1 - x)P^\top\big)
+       + YR\operatorname{diag}\Big(\frac{q(1 - x) + w^2/2}{d}\Big)P^\top $$
+
+    $$ \dot w = g(w) = d - qw - \tfrac12w^3,\qquad
+       x = e^{-\int w^2dt} = \Big(\frac{g(w)}{d}\Big)^{2/3}e^{2qt/3} $$
+
+    Assumes: two linear layers, white inputs, W₁ = 0 at the start, W₂ as said.
+    Source: derived in this project.
+    Class: derived
+    """
+    commuting(check)
+    claimed = [
+        (f"{n}-{r}-{m}, W₂ = {a:g} Cᵀ", LONG, aligned_gap((n, m, r), a)) for (n, m, r), a in ALIGNED
+    ]
+    broken = [("W₂ off by 0.05", LONG, aligned_gap(*ALIGNED[0], tilt=0.05))]
+    show(check, "Distance of feedback alignment from its closed form.", claimed, broken)
+
+
+def control_commuting_start_generic(check):
+    """A Gaussian part of scale 0.05 in W₂."""
+    commuting(check, tilt=0.05)
+
+
 DIMS = ((5, 6, 4, 3), (3, 7, 5, 3), (3, 6, 5, 5, 2))
 
 
@@ -651,7 +712,7 @@ def deep_gap(sizes, engine="scipy", generic=False, start=0.0):
 
 
 def orthogonal(check, **broken):
-    for engine in ENGINES:
+    for engine in engines(check):
         some = DIMS if engine == "scipy" else DIMS[: check.tier(quick=1, full=3)]
         gaps = [deep_gap(sizes, engine, **broken) for sizes in some]
         on = f"{len(some)} networks of 3 or 4 layers, t ≤ 8"

@@ -4,6 +4,7 @@ from .chains import Equilibria as Equilibria
 from .chains import fa_chain as fa_chain
 from .chains import fa_chain_equilibria as fa_chain_equilibria
 from .chains import fa_chain_law as fa_chain_law
+from .commuting import fa_from_commuting as fa_from_commuting
 from .cubic import fa_double_root as fa_double_root
 from .cubic import fa_forgetting as fa_forgetting
 from .deep import fa_orthogonal_from_zero as fa_orthogonal_from_zero

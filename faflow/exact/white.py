@@ -38,10 +38,10 @@ def fa_from_zero(Y, C, ts):
         samples.  C: (r, n), the feedback ``B[0]``.  ts: (times,), at least 0, in any order.
     Returns W₁ (times, r, m) and W₂ (times, n, r).
     """
-    Y, C = _problem(Y, C)
-    P, d, R = _modes(Y, C)
+    Y, C = problem(Y, C)
+    P, d, R = modes_of(Y, C)
     u = _learned(times(ts)[:, None] * _kappa(d))
-    return _assembled(Y, P, R, np.cbrt(2 * d) * u, u**2 / np.cbrt(2 * d))
+    return assembled(Y, P, R, np.cbrt(2 * d) * u, u**2 / np.cbrt(2 * d))
 
 
 def discrete_fa_from_zero(Y, C, eta, steps):
@@ -51,12 +51,12 @@ def discrete_fa_from_zero(Y, C, eta, steps):
     Returns W₁ (steps + 1, r, m) and W₂ (steps + 1, n, r).
     Raises RuntimeError when a mode overflows.
     """
-    Y, C = _problem(Y, C)
+    Y, C = problem(Y, C)
     if not (np.isfinite(eta) and eta > 0):
         raise ValueError(f"eta must be a positive number, but is {eta!r}.")
     if steps != int(steps) or steps < 0:
         raise ValueError(f"steps must be a non-negative integer, but is {steps!r}.")
-    P, d, R = _modes(Y, C)
+    P, d, R = modes_of(Y, C)
     w = z = np.zeros_like(d)
     path = [(w, z)]
     with np.errstate(all="ignore"):  # an overflow is found by its values
@@ -66,7 +66,7 @@ def discrete_fa_from_zero(Y, C, eta, steps):
             if not (np.isfinite(w).all() and np.isfinite(z).all()):
                 raise RuntimeError(f"A mode overflows at step {n}: eta = {eta:g} is too large.")
             path.append((w, z))
-    return _assembled(Y, P, R, *map(np.array, zip(*path, strict=True)))
+    return assembled(Y, P, R, *map(np.array, zip(*path, strict=True)))
 
 
 def fa_limit(Y, C, covariance=None):
@@ -77,8 +77,8 @@ def fa_limit(Y, C, covariance=None):
     rank: C then reads a random sketch of Y.  Derived in this project.
     covariance: S, (m, m), positive definite; Y is then the regression matrix of the data.
     """
-    Y, C = _problem(Y, C)
-    R = _modes(Y, C)[2].T
+    Y, C = problem(Y, C)
+    R = modes_of(Y, C)[2].T
     if covariance is None:
         return Y @ R.T @ R
     S = matrix(covariance, "covariance")
@@ -95,21 +95,21 @@ def fa_limit_weights(Y, C):
     If C has full column rank and Y full row rank, W₂ is a multiple of C⁺ if and only if all d are
     the same; Lillicrap et al. (2016) speak of a pseudo-inverse.  Derived in this project.
     """
-    Y, C = _problem(Y, C)
-    P, d, R = _modes(Y, C)
-    first, last = _assembled(Y, P, R, np.cbrt(2 * d)[None], 1 / np.cbrt(2 * d)[None])
+    Y, C = problem(Y, C)
+    P, d, R = modes_of(Y, C)
+    first, last = assembled(Y, P, R, np.cbrt(2 * d)[None], 1 / np.cbrt(2 * d)[None])
     return first[0], last[0]
 
 
 def fa_modes(Y, C):
     """The `Modes` of feedback alignment from zero weights: how fast each part of Y is learned."""
-    d = _modes(*_problem(Y, C))[1]
+    d = modes_of(*problem(Y, C))[1]
     kappa = _kappa(d)
     half = _time(-np.log1p(-np.cbrt(0.5)))
     return Modes(d, kappa, 3 * kappa, half / kappa)
 
 
-def _problem(Y, C):
+def problem(Y, C):
     """The matrix to factor and the feedback, checked."""
     Y, C = target(Y), matrix(C, "C")
     if C.shape[1] != len(Y):
@@ -117,7 +117,7 @@ def _problem(Y, C):
     return Y, C
 
 
-def _modes(Y, C):
+def modes_of(Y, C):
     """P, d, R of CY = P diag(d) Rᵀ, without the modes that are rounding errors of the product."""
     P, d, Rt = np.linalg.svd(C @ Y, full_matrices=False)
     rounding = np.finfo(float).eps * max(C.shape + Y.shape)
@@ -125,7 +125,7 @@ def _modes(Y, C):
     return P[:, kept], d[kept], Rt[kept].T
 
 
-def _assembled(Y, P, R, w, z):
+def assembled(Y, P, R, w, z):
     return (P * w[:, None]) @ R.T, (Y @ R * z[:, None]) @ P.T
 
 
