@@ -273,6 +273,16 @@ def test_a_bottleneck_never_learns_more_modes_than_it_has_units(case, t):
     assert np.abs(exact.gd_balanced(Y, w0, [t]).network[0] - best).max() <= 1e-13
 
 
+def test_layers_without_a_target_forget_in_their_own_time():
+    _, w0 = balanced(*SHAPES["balanced"])
+    before = w0[1] @ w0[0]
+    said = exact.gd_balanced(0 * before, w0, [0.0, 1e-300, 3.0, 1e12]).network
+    U, s, Vt = np.linalg.svd(before, full_matrices=False)
+    np.testing.assert_allclose(said[:2], [before] * 2, atol=1e-15)
+    np.testing.assert_allclose(said[2], U * (s / (1 + 2 * 3 * s)) @ Vt, atol=1e-14)
+    assert np.abs(said[3]).max() < 1e-12
+
+
 def test_layers_of_one_unit_are_two_neurons():
     s, w0 = PAIRS["the wrong sign"]
     W1, W2 = exact.gd_chain(s, w0, TS)

@@ -19,7 +19,7 @@ from .given import as_matrices, feedback, number, times, weights
 from .line import exactly, flow_on_the_line
 
 DEEPEST = 7
-"""Layers of a chain; the polynomial is of degree 127 then."""
+"""Layers of a chain; the polynomial is of degree 127 then, and its roots take seconds."""
 
 
 class Equilibria(NamedTuple):

@@ -49,7 +49,7 @@ def flow_on_the_line(g, x0, ts, show=lambda x: [x]):
     if g(x0) == 0:
         rest = [float(flint.arb(x)) for x in show(x0)]
         return np.repeat(np.array(rest)[:, None], len(ts), axis=1)
-    digits = 128
+    digits = max(128, 4 * g.degree())
     while True:
         with flint.ctx.workprec(digits):
             try:

@@ -65,7 +65,7 @@ def gd_balanced(Y, w0, ts):
     R, now = modes.T @ np.vstack([W1.T, W2]), 0.0
     P = np.empty((len(ts), *F.shape))
     for k in np.argsort(ts, kind="stable"):
-        pieces = int(np.ceil((ts[k] - now) / longest))
+        pieces = max(int(np.ceil((ts[k] - now) / longest)), int(ts[k] > now))
         for _ in range(pieces):
             R = _after(R, rates, (ts[k] - now) / pieces)
         now, turned = ts[k], modes @ R
