@@ -27,8 +27,17 @@ from .solution import Solution as Solution
 from .solution import Unfinished as Unfinished
 from .solution import load as load
 from .steps.batches import sampled as sampled
+from .steps.compare import compare as compare
+from .steps.drift import drift as drift
 from .steps.gap import gap as gap
 from .steps.iterate import iterate as iterate
+from .steps.leading import leading_error as leading_error
+from .steps.modified import modified as modified
+from .steps.moments import moments as moments
+from .steps.principal import principal as principal
+from .steps.stability import stability as stability
+from .steps.stability import stability_along as stability_along
+from .steps.stability import tangent_kernel as tangent_kernel
 from .symbolic.certificate import Certificate as Certificate
 from .symbolic.certificate import load_certificate as load_certificate
 from .symbolic.certify import certify as certify

@@ -13,7 +13,6 @@ import numpy as np
 from .batches import null_spaces
 from .duals import Dual as Dual
 from .duals import base as base
-from .duals import level_of as level_of
 from .exact_entries import Expression as Expression
 from .exact_entries import Polynomial as Polynomial
 from .jets import Jet as Jet

@@ -79,10 +79,8 @@ class Shares:
         if not replace:
             self.pair = size * (size - 1) / max(1, samples * (samples - 1))
         self.whole = partial(with_decay(samples / size), task)
-        self.each = [
-            partial(with_decay(1 / size), task.with_data(task.X[:, n : n + 1], task.Y[:, n : n + 1]))
-            for n in range(samples)
-        ]
+        only = lambda n: task.with_data(task.X[:, n : n + 1], task.Y[:, n : n + 1])
+        self.each = [partial(with_decay(1 / size), only(n)) for n in range(samples)]
         self.name = rule.name
 
     def mean(self, w):

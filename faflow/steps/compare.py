@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 
@@ -116,8 +115,8 @@ def compare(
         division by 1 - β.
     orders: of `modified`, 1 being the flow itself; up to 2 with momentum.
     momentum: of the steps; the modified flow then starts where `Modified.shifted` says.
-    rtol, atol, max_steps: of the flows, by SciPy's dop853; a flow that stalls at a kink is
-        integrated again with fixed steps of a quarter of the step size, and the notes say so.
+    rtol, atol, max_steps: of the flows, by SciPy's dop853; where steps cross kinks, at which error
+        control stalls, flows take fixed steps of a quarter of the step size, as the notes say.
     Returns a `Comparison`.  Raises ValueError or TypeError for bad input, and `Unfinished` if the
     steps overflow.
     """
@@ -138,7 +137,9 @@ def compare(
                 field = modified(rule, eta, r, momentum=momentum)
                 start = field.shifted(task, w0) if r > 1 else w0
                 control = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
-                made = _flow(field, task, start, run.ts[-1], eta, control, notes)
+                if seen[-1].flips:
+                    control = {"step": eta / 4, "max_steps": None}
+                made = _flow(field, task, start, run.ts[-1], control, notes)
                 end = made and made.final
                 met = max(met, kinks(made)) if made else met
             flow = end if r == 1 else flow
@@ -151,20 +152,17 @@ def compare(
     )
 
 
-def _flow(field, task, start, T, eta, control, notes):
+def _flow(field, task, start, T, control, notes):
     """The flow up to `T`, where it may have kinks at some times between; None if it has no end."""
     ts = np.linspace(0, T, 2 if task.smooth else 41)
+    note = "Where kinks are crossed the flows take fixed steps of eta/4."
+    if "step" in control and note not in notes:
+        notes.append(note)
     try:
         return integrate(field, task, start, ts, engine="scipy", **control)
     except Unfinished as stop:
-        if task.smooth:
-            notes.append(f"{field.name}, eta = {eta:g}: {stop}")
-            return None
-    note = f"{field.name}: error control stalls at a kink; fixed steps of eta/4 instead."
-    if note not in notes:
-        notes.append(note)
-    options = {"engine": "scipy", "step": eta / 4, "max_steps": None}
-    return integrate(field, task, start, ts, **options)
+        notes.append(f"{field.name}: {stop}")
+        return None
 
 
 def _steps(T, etas, momentum):

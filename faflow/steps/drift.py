@@ -83,14 +83,15 @@ def drift(law, solution, **arguments):
 
         Q(v₊) + β C'(w)v - η C'(w)Λw,
 
-    for Nesterov's momentum by β²2Q(v) - β(Q(v + v₊) - Q(v) - Q(v₊)) more, C'Λ taken at w + βv.
-    Decoupled decay adds what it does by itself.  It holds for any samples in any step, any loss, and
-    kinks; the law of FA in ½|W|² - ⟨W₊, B⟩ gains ½η²|F|², so that it never decreases.
+    with Nesterov's momentum by 2β²Q(v) - β(Q(v + v₊) - Q(v) - Q(v₊)) more, and C'Λ at w + βv.
+    Decoupled decay adds what it does by itself.  It holds for any samples in any step, any loss,
+    and across kinks; FA's law ½|W|² - ⟨W₊, B⟩ gains ½η²|F|², so that it never decreases.
     law: such as ``faflow.laws.feedback_balance``, polynomial; further `arguments` go to it.
     solution: of `iterate` with ``every=1``, all layers moved together.
     Returns a `Drift`.  Where its `residual` is not rounding, or its `rate` not that over η, the
-    rule does not keep the law.  `integral` is η∫Q(F) dt along the flow, with momentum times (1 + β)/(1 - β)², and for batches of given
-    size their mean; not for decay, samplers, or both batches and momentum.
+    rule does not keep the law.  `integral` is η∫Q(F) dt along the flow, with momentum times
+    (1 + β)/(1 - β)², and for batches of given size their mean; not for decay, samplers, or both
+    batches and momentum.
     Raises ValueError for another solution, or a law that is no polynomial of the weights.
     """
     made = _checked(solution)

@@ -1,7 +1,6 @@
 """Mean and covariance of the weights under steps with random samples, without drawing any."""
 
 from dataclasses import dataclass
-from math import comb
 from numbers import Integral
 from typing import Any
 
@@ -46,7 +45,9 @@ class Moments:
             mean, (shares, axes) = self.at(k), np.linalg.eigh(self.covariance[k])
             value = np.asarray(law(self.rule, mean, **arguments), dtype=float)
             for share, axis in zip(shares, axes.T, strict=True):
-                value = value + share * expanded(law, self.rule, mean, unflat(axis, mean), arguments)[1]
+                value = (
+                    value + share * expanded(law, self.rule, mean, unflat(axis, mean), arguments)[1]
+                )
             found.append(value)
         return np.stack(found)
 
@@ -76,9 +77,7 @@ def moments(rule, task, w0, ts, *, eta, size, replace=False, rtol=1e-10, atol=1e
         w, P = unflat(y[:count], w0), y[count:].reshape(count, count)
         P = (P + P.T) / 2
         F = flat(shares.mean(w))
-        J = differentiable(
-            rule, lambda: linear_map(lambda v: directional(shares.mean, w, v)[1], w)
-        )
+        J = differentiable(rule, lambda: linear_map(lambda v: directional(shares.mean, w, v)[1], w))
         bent = _contracted(shares.mean, w, P)
         own = np.stack([flat(h) for h in shares.alone(w)])
         total = own.sum(0)

@@ -1,4 +1,4 @@
-"""The principal flow: the modified flow with all powers of the Jacobian and no higher derivative."""
+"""The principal flow: the modified flow with all powers of J and no higher derivative."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,8 +58,8 @@ def principal(rule, eta):
     is not, it is right to second order, as ``modified(rule, eta)`` is.  Of J singular, as laws
     make it, the limit is taken.
     eta: step size.  For up to 400 weights, with NumPy.
-    Its velocity raises `Unfinished` where I + ηJ has an eigenvalue on the negative real axis, so that
-    no real flow passes through the steps: η is beyond 1/|λ| of a real eigenvalue λ of J.
+    Its velocity raises `Unfinished` where I + ηJ has an eigenvalue on the negative real axis, so
+    that no real flow passes through the steps: η is beyond 1/|λ| of a real eigenvalue λ of J.
 
     .. [1] M. Rosca, Y. Wu, C. Qin & B. Dherin, "On a continuous time model of gradient descent
        dynamics and instability in deep learning", TMLR 2023, with J symmetric.

@@ -1,6 +1,7 @@
 """How large a step may be near a state: the spectrum of the velocity's derivative, any rule."""
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -166,7 +167,8 @@ def tangent_kernel(rule, task, w):
     """K, (outputs, outputs): the output f moves by K e where e is the error, entries row by row.
 
     K = ∂f/∂w P, where P e is the velocity of `rule` at an output error e; symmetric for GD.
-    Of two layers on white inputs K = (W₂B) ⊗ I + I ⊗ W₁ᵀW₁.  Raises ValueError for a rule with decay.
+    Of two layers on white inputs K = (W₂B) ⊗ I + I ⊗ W₁ᵀW₁.
+    Raises ValueError for a rule with decay.
     """
     w = ready(rule, task, w)
     _check_linear(rule)
@@ -282,7 +284,7 @@ def _by_krylov(rule, task, w, momentum, modes, seed):
         scale = NEUTRAL * np.abs(values).max()
         decaying = values[values.real < -scale]
         if not len(decaying):
-            return _made(values, lambda k: vectors[:, k], w, False, momentum, 0)
+            return _made(values, partial(_column, vectors), w, False, momentum, 0)
         eta = thresholds(decaying, momentum).min()
         step = _step_matrix(times, size, 1.01 * eta, momentum)
         grown, moved = _largest(step, size * (1 + (momentum > 0)), modes, start)
@@ -297,7 +299,11 @@ def _by_krylov(rule, task, w, momentum, modes, seed):
     least, note = np.abs(grown).min(), ""
     if least > 1 + 1e-6:
         note = f"no other mode grows by more than {least:.4g} in a step 1.01 η*"
-    return _made(values[kept], lambda k: vectors[:, kept[k]], w, False, momentum, 0, note)
+    return _made(values[kept], partial(_column, vectors[:, kept]), w, False, momentum, 0, note)
+
+
+def _column(vectors, k):
+    return vectors[:, k]
 
 
 def _step_matrix(times, size, eta, momentum):
@@ -315,9 +321,11 @@ def _step_matrix(times, size, eta, momentum):
 
 def _largest(times, size, count, start):
     """Eigenvalues of largest modulus, and their vectors."""
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs
+    from scipy.sparse import linalg
+    from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
-    operator = LinearOperator((size, size), matvec=times, dtype=float)
+    operator: Any = linalg.LinearOperator
+    operator = operator((size, size), matvec=times, dtype=float)
     try:
         return eigs(operator, k=count, which="LM", v0=start, tol=1e-9, ncv=max(4 * count, 40))
     except ArpackNoConvergence as partly:

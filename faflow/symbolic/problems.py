@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from ..derived import Derived
 from ..losses import Loss
 from ..matrices import Alphabet, Dual, Jet, base, entries, exact
-from ..derived import Derived
 from ..momentum import HeavyBall
 from ..nets import Task, activation, gated, linear, replaced, squared
 from ..networks import On

@@ -1,16 +1,12 @@
-"""Plots of solutions: functions that take and return matplotlib axes.
-
-Without `ax` they draw on a figure of their own, ``ax.figure``, which pyplot knows about only if
-you have imported it.
-"""
+"""Plots of solutions."""
 
 import sys
 
 import numpy as np
 
-from . import laws, nets
-from .extras import needs
-from .rules import DFA, FA, GD, KolenPollack, SignFA, outgoing
+from .. import laws, nets
+from ..extras import needs
+from ..rules import DFA, FA, GD, KolenPollack, SignFA, outgoing
 
 TIME = "time (1/learning rate)"
 
@@ -28,33 +24,33 @@ def measured(solution, law, ax=None, label=None, **arguments):
 
     law: a law, called with `arguments`; or the name of one that the solution observed.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     values = _values(solution, law, arguments)
     lines = ax.plot(solution.ts, values.reshape(len(values), -1))
     for line in lines[1:]:
         line.set(color=lines[0].get_color(), alpha=0.6)
     lines[0].set_label(label or _name(law))
-    return _finished(ax, _name(law))
+    return finished(ax, _name(law))
 
 
 def drift(solution, law, ax=None, label=None, **arguments):
     """|law - law(0)|, the norm over its entries, against time; the solver's rtol is dashed."""
-    ax = _axes(ax)
+    ax = axes(ax)
     values = _values(solution, law, arguments)
     moved = np.linalg.norm((values - values[0]).reshape(len(values), -1), axis=1)
-    _log(ax, solution.ts, moved, label or _name(law))
+    log(ax, solution.ts, moved, label or _name(law))
     if "rtol" in solution.made:
-        _level(ax, solution.made["rtol"], f"rtol {solution.made['rtol']:g}", "--")
-    return _finished(ax, "|law − law(0)|", fewest=1)
+        level(ax, solution.made["rtol"], f"rtol {solution.made['rtol']:g}", "--")
+    return finished(ax, "|law − law(0)|", fewest=1)
 
 
 def loss(solution, ax=None, label=None):
     """The loss, summed over the samples, against time; without weights what "loss" observed."""
-    ax, task = _axes(ax), solution.task
+    ax, task = axes(ax), solution.task
     of_state = lambda rule, w: nets.loss(task, rule.weights(w))
     values = _values(solution, of_state if solution.w else "loss", {})
-    _log(ax, solution.ts, values, label or type(solution.rule).__name__)
-    return _finished(ax, f"{_words(task.loss.name)} loss, summed")
+    log(ax, solution.ts, values, label or type(solution.rule).__name__)
+    return finished(ax, f"{_words(task.loss.name)} loss, summed")
 
 
 def alignment(solution, ax=None, k=None):
@@ -62,7 +58,7 @@ def alignment(solution, ax=None, k=None):
 
     k: only this hidden layer.  Without weights what "alignment" observed, a cosine.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     if solution.w:
         layers = _aligned(solution) if k is None else [k]
         if not layers:
@@ -74,10 +70,10 @@ def alignment(solution, ax=None, k=None):
         cosines, labels = [_values(solution, "alignment", {})], ["observed"]
     for cosine, label in zip(cosines, labels, strict=True):
         ax.plot(solution.ts, np.degrees(np.arccos(np.clip(cosine, -1, 1))), label=label)
-    _level(ax, 90, "orthogonal", ":")
+    level(ax, 90, "orthogonal", ":")
     low, high = ax.get_ylim()
     ax.set_ylim(min(low, -3), max(high, 93))
-    return _finished(ax, "angle of B and Wᵀ (degrees)")
+    return finished(ax, "angle of B and Wᵀ (degrees)")
 
 
 def summary(solution):
@@ -156,7 +152,7 @@ def _words(name):
     return name.replace("_", " ")
 
 
-def _log(ax, ts, values, label):
+def log(ax, ts, values, label):
     """A line on a logarithmic axis; a zero leaves a gap."""
     shown = np.where(values > 0, values, np.nan)
     ax.plot(ts, shown, label=label)
@@ -164,13 +160,13 @@ def _log(ax, ts, values, label):
         ax.set_yscale("log")
 
 
-def _level(ax, value, label, style):
+def level(ax, value, label, style):
     """A grey horizontal line, once."""
     if label not in ax.get_legend_handles_labels()[1]:
         ax.axhline(value, color="0.5", ls=style, lw=1, label=label)
 
 
-def _finished(ax, ylabel, fewest=2):
+def finished(ax, ylabel, fewest=2):
     """`ax` with its labels, and a legend of at least so many entries."""
     ax.set_xlabel(TIME)
     ax.set_ylabel(ax.get_ylabel() or ylabel)
@@ -188,5 +184,6 @@ def _figure(**options):
     return Figure(layout="constrained", **options)
 
 
-def _axes(ax):
+def axes(ax):
+    """`ax`, or axes on a figure of their own."""
     return _figure(figsize=(5, 3.4)).subplots() if ax is None else ax
