@@ -27,6 +27,7 @@ from .solution import Solution as Solution
 from .solution import Unfinished as Unfinished
 from .solution import load as load
 from .steps.batches import sampled as sampled
+from .steps.check_step import check_step as check_step
 from .steps.compare import compare as compare
 from .steps.drift import drift as drift
 from .steps.gap import gap as gap

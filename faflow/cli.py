@@ -1,4 +1,4 @@
-"""The command line: ``faflow verify``, ``faflow integrate`` and ``faflow laws``."""
+"""The command line: ``faflow verify``, ``integrate``, ``laws`` and ``lint``."""
 
 import argparse
 import os
@@ -16,11 +16,12 @@ examples:
   faflow laws FA --depth 3                  the laws of a rule, for every size
   faflow laws FA 2,3,2 --degree 3           all polynomials that are laws, at these sizes
   faflow laws GD 5,3,2 --certify            a proof that there are no more
+  faflow lint before.npz after.npz B.npz    was a step of other code feedback alignment?
 """
 
 
 def main(argv=None):
-    """Run one command; returns the exit status: 0, 1 if a claim falls, 2 for bad input."""
+    """Run one command; returns the exit status: 0, 1 if what is checked falls, 2 for bad input."""
     arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     try:
         return arguments.run(arguments)
@@ -46,6 +47,7 @@ def _joined(argv):
 def _parser():
     from . import __version__
     from .cli_laws import add_laws
+    from .cli_lint import add_lint
 
     parser = argparse.ArgumentParser(
         prog="faflow",
@@ -75,6 +77,7 @@ def _parser():
     verify.set_defaults(run=_verify)
     _integrate_parser(commands)
     add_laws(commands)
+    add_lint(commands)
     return parser
 
 

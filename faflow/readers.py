@@ -32,6 +32,15 @@ def read_npz(path, transpose):
     return (*both[0], *(both[1] if len(both) == 2 else (None, None)))
 
 
+def read_arrays(path):
+    """{name: array} of all in an .npz file, in its order."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:
+        raise ValueError(f"{path} is not an .npz file of plain arrays: {error}") from error
+
+
 def _pair(path, arrays, x, y, transpose):
     """Inputs and targets with one column a sample."""
     turned = lambda M: M.T if transpose and M.ndim == 2 else M

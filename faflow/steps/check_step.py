@@ -1,0 +1,158 @@
+"""Whether steps of another implementation were feedback alignment, from their weights alone."""
+
+from dataclasses import replace
+from numbers import Real
+
+import numpy as np
+
+from ..activations import Activation
+from ..activations import activation as activation_named
+from .faults import Fault, Suspect, faults, gradient_descent
+from .foreign import outgoing_of, read_feedback, read_steps
+from .step_law import THRESHOLDS, direct, hidden, judged
+from .step_report import VERDICTS, LayerReport, StepReport
+
+
+def check_step(
+    before, after, B, *, activation="relu", rates=1, decay=0, layout=None, threshold=None
+):
+    """Say layer by layer whether weights moved by feedback alignment through `B`, or by what else.
+
+    A step of any size, on any samples, for any loss has (ΔWᵢWᵢᵀ)ⱼⱼ = degree·(Bᵢ₊₁ΔWᵢ₊₁)ⱼⱼ for
+    every unit j, and ΔWᵢWᵢᵀ = Bᵢ₊₁ΔWᵢ₊₁ as a whole if layer i is linear.  It is a condition that a
+    step of feedback alignment must meet: what meets it by chance, or in a layer above, passes.
+
+    before, after: weights, from the input on, as NumPy, PyTorch or JAX arrays in a list, or in a
+        mapping such as a ``state_dict``, of which entries that end in "weight" and "bias" count.
+        They lie (out, in); a vector is the biases of the weights before it, or these are a last
+        column.  Convolutions are (out, in, …); pooling, and flattening channel by channel, are
+        free; normalisation and skipped layers are not.  Neighbouring layers may be given alone.
+        For several steps lists of such states, one for each step: more faults can then be told.
+    B: a matrix for each layer above the first, in the shape of its W or W.T, or one for the first
+        as well, which does not count; of a mapping those that end in "weight_backward".
+    activation: of the hidden layers, one or one for each; homogeneous, as relu and leaky_relu are.
+    rates: learning rate, a number or one for each layer; only their ratios count.
+    decay: ηλ, the part of itself that each layer loses besides, biases included.
+    layout: of B, "W" or "W.T", where both shapes are one; None finds out which one fits.
+    threshold: relative residual that is zero; None takes 1e-9 for float64, 1e-4 for float32,
+        1e-2 and 5e-2 for 16 bits, also where such numbers are stored as longer ones.
+
+    With momentum only the first step from rest passes, with adaptive optimisers none does.
+    Returns a `StepReport`.  With the data at hand compare ``FA(B)(task, before)`` instead.
+    Raises ValueError for weights that make no network, and activations that have no law.
+    """
+    steps = read_steps(before, after)
+    layers = steps[0][0]
+    phis = _activations(activation, len(layers) - 1)
+    rates = _of_layers(rates, "rates", len(layers))
+    decay = _of_layers(decay, "decay", len(layers))
+    if 0 in rates:
+        raise ValueError("rates must not be 0: a layer that never moves has no law.")
+    if threshold is not None and not (isinstance(threshold, Real) and 0 < threshold < 1):
+        raise ValueError(f"threshold must be between 0 and 1, but is {threshold!r}.")
+    given = read_feedback(B, layers, layout)
+    chain = [[hidden(step, k, phi, rates, decay) for step in steps] for k, phi in enumerate(phis)]
+    reports = {}
+    for name, feedback in given.items():
+        made = []
+        for k, seen in enumerate(chain):
+            units = len(layers[k].weight)
+            allowed = THRESHOLDS[min(h.bits for h in seen)] if threshold is None else threshold
+            turned = _turned(feedback[k]) if layout else None
+            straight = [
+                direct(old[k:-1], [above[n] for above in chain[k:]])
+                for n, (old, _) in enumerate(steps)
+            ]
+            suspect = Suspect(
+                seen,
+                [None, *seen[:-1]],
+                None if straight[0] is None else straight,
+                outgoing_of(feedback[k], units),
+                None if turned is None else outgoing_of(turned, units),
+                k == len(chain) - 1,
+                (layers[k].name, layers[k + 1].name),
+                float(allowed),
+            )
+            made.append(_layer_report(k, suspect))
+        reports[name] = StepReport(tuple(made), name, len(steps))
+    return _fitting(reports)
+
+
+def _fitting(reports):
+    """The report for the layout of B that fits best."""
+    good = {name: (report.count("ok"), report.explained) for name, report in reports.items()}
+    best = max(good, key=good.__getitem__)
+    alike = len(good) > 1 and len(set(good.values())) == 1
+    return replace(reports[best], layout="either") if alike else reports[best]
+
+
+def _turned(B):
+    """The feedback of the other layout, where it has the same shape."""
+    other = B.swapaxes(0, 1)
+    return other if other.shape == B.shape else None
+
+
+def _layer_report(k, suspect):
+    """The report on hidden layer `k`."""
+    threshold, (own, above) = suspect.threshold, suspect.names
+    measured = [h.measure(suspect.B) for h in suspect.steps]
+    verdicts = [
+        judged(m, threshold) if h.moved else "no update"
+        for h, m in zip(suspect.steps, measured, strict=True)
+    ]
+    verdict = max(verdicts, key=VERDICTS.index)
+    such = [n for n, v in enumerate(verdicts) if v == verdict]
+    worst = max(such, key=lambda n: np.nan_to_num(measured[n][0]))
+    suspect = suspect.only(such)
+    fits, cannot_tell = (), ()
+    if verdict == "ok":
+        fits = tuple(filter(None, [gradient_descent(suspect)]))
+    elif verdict == "no update":
+        fits = (Fault("no update", where=own),) if suspect.steps[0].moved_above else ()
+    elif verdict == "fault" and not suspect.steps[0].moved_above:
+        fits = (Fault("no update", where=above),)
+    elif verdict == "fault":
+        fits, cannot_tell = faults(suspect)
+    return LayerReport(
+        layer=k,
+        name=own,
+        above=above,
+        units=len(suspect.B),
+        law="matrix" if suspect.steps[0].whole else "neuron",
+        residual=float(measured[worst][0]),
+        floor=float(measured[worst][1]),
+        threshold=threshold,
+        verdict=verdict,
+        fits=fits,
+        cannot_tell=cannot_tell,
+        residuals=tuple(float(residual) for residual, _ in measured),
+    )
+
+
+def _activations(given, number):
+    """An activation for each hidden layer, all homogeneous."""
+    several = isinstance(given, list | tuple) and not isinstance(given, Activation)
+    phis = [activation_named(phi) for phi in (given if several else [given] * number)]
+    if len(phis) != number:
+        raise ValueError(
+            f"activation has {len(phis)} entries, but there are {number} hidden layers."
+        )
+    for phi in phis:
+        if phi.degree is None:
+            raise ValueError(
+                f"A step has a law only where f(cz) = c^p f(z), as for relu, leaky_relu and linear;"
+                f" {phi.name} is not so."
+            )
+    return phis
+
+
+def _of_layers(given, name, number):
+    """A number for each layer."""
+    several = isinstance(given, list | tuple | np.ndarray)
+    values = list(given) if several else [given] * number
+    if len(values) != number:
+        raise ValueError(f"{name} has {len(values)} entries, but there are {number} layers.")
+    for value in values:
+        if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(value):
+            raise ValueError(f"{name} must be finite numbers, but has {value!r}.")
+    return [float(value) for value in values]
