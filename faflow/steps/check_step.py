@@ -9,8 +9,11 @@ from ..activations import Activation
 from ..activations import activation as activation_named
 from .faults import Fault, Suspect, faults, gradient_descent
 from .foreign import outgoing_of, read_feedback, read_steps
-from .step_law import THRESHOLDS, direct, hidden, judged
+from .step_law import THRESHOLDS, hidden, judged
 from .step_report import VERDICTS, LayerReport, StepReport
+
+NEARER = 100
+"""How many times nearer a fault must fit than feedback alignment does, or come to its floor."""
 
 
 def check_step(
@@ -59,14 +62,9 @@ def check_step(
             units = len(layers[k].weight)
             allowed = THRESHOLDS[min(h.bits for h in seen)] if threshold is None else threshold
             turned = _turned(feedback[k]) if layout else None
-            straight = [
-                direct(old[k:-1], [above[n] for above in chain[k:]])
-                for n, (old, _) in enumerate(steps)
-            ]
             suspect = Suspect(
                 seen,
                 [None, *seen[:-1]],
-                None if straight[0] is None else straight,
                 outgoing_of(feedback[k], units),
                 None if turned is None else outgoing_of(turned, units),
                 k == len(chain) - 1,
@@ -80,7 +78,8 @@ def check_step(
 
 def _fitting(reports):
     """The report for the layout of B that fits best."""
-    good = {name: (report.count("ok"), report.explained) for name, report in reports.items()}
+    standing = lambda report: (report.count("ok"), -report.count("fault"), report.explained)
+    good = {name: standing(report) for name, report in reports.items()}
     best = max(good, key=good.__getitem__)
     alike = len(good) > 1 and len(set(good.values())) == 1
     return replace(reports[best], layout="either") if alike else reports[best]
@@ -103,6 +102,7 @@ def _layer_report(k, suspect):
     verdict = max(verdicts, key=VERDICTS.index)
     such = [n for n, v in enumerate(verdicts) if v == verdict]
     worst = max(such, key=lambda n: np.nan_to_num(measured[n][0]))
+    residual, floor = map(float, measured[worst])
     suspect = suspect.only(such)
     fits, cannot_tell = (), ()
     if verdict == "ok":
@@ -112,15 +112,16 @@ def _layer_report(k, suspect):
     elif verdict == "fault" and not suspect.steps[0].moved_above:
         fits = (Fault("no update", where=above),)
     elif verdict == "fault":
-        fits, cannot_tell = faults(suspect)
+        nearer = min(threshold, max(residual / NEARER, 3 * floor))
+        fits, cannot_tell = faults(replace(suspect, threshold=nearer))
     return LayerReport(
         layer=k,
         name=own,
         above=above,
         units=len(suspect.B),
         law="matrix" if suspect.steps[0].whole else "neuron",
-        residual=float(measured[worst][0]),
-        floor=float(measured[worst][1]),
+        residual=residual,
+        floor=floor,
         threshold=threshold,
         verdict=verdict,
         fits=fits,

@@ -26,7 +26,7 @@ MEANING = {
     "clipped at": "entries end at one size, each for itself",
     "no update": "gradients are zero or do not arrive, or weights are not in the optimiser",
     "no slope φ'": "errors pass the layer without being multiplied by it",
-    "another B": "one fits all of the steps: drawn anew, of another layer, of other signs",
+    "another B": "one fits: drawn anew, of other signs, or on linear layers the output's own",
     "another B in each step": "drawn anew for each, or made of weights that moved",
     "direct feedback": "errors come straight from the output, through any matrix",
 }
@@ -50,15 +50,14 @@ class Fault:
 class Suspect:
     """A hidden layer in the steps to be explained.
 
-    previous: the same in the step before each, or None.  direct: what stands for it in direct
-    feedback, or None.  B: in the shape of `Hidden.V`.  turned: B of the other layout, or None.
+    previous: the same in the step before each, or None.
+    B: in the shape of `Hidden.V`.  turned: B of the other layout, or None.
     last: whether the layer above is the last, so that direct feedback is no other.
     names: of the layer and the one above.
     """
 
     steps: list
     previous: list
-    direct: list | None
     B: np.ndarray
     turned: np.ndarray | None
     last: bool
@@ -67,9 +66,8 @@ class Suspect:
 
     def only(self, numbers):
         """The same in some of its steps alone."""
-        some = lambda given: None if given is None else [given[n] for n in numbers]
-        parts = {name: some(getattr(self, name)) for name in ("steps", "previous", "direct")}
-        return replace(self, **parts)
+        some = lambda given: [given[n] for n in numbers]
+        return replace(self, steps=some(self.steps), previous=some(self.previous))
 
 
 def faults(suspect):
@@ -192,10 +190,11 @@ def another_b_each(suspect):
 
 
 def direct_feedback(suspect):
-    """Some feedback from the output fits, one in all of the steps."""
-    if suspect.direct is None:
-        return False if suspect.last else None
-    return feedback_fits(suspect.direct, suspect.threshold) and Fault("direct feedback")
+    """Errors come straight from the output, which is never told: no law of updates is its own.
+
+    In linear layers it is the feedback Bᵢ(Bᵢ₊₁)⁺ from the layer above, where that is as wide.
+    """
+    return False if suspect.last else None
 
 
 def feedback_fits(steps, threshold):
@@ -239,7 +238,9 @@ def _heaped(M, rounding):
     at = size >= size.max() - width
     below = (size >= size.max() - 10 * width) & ~at
     spread = min(len(set(along)) for along in np.nonzero(at))
-    return spread > 1 and at.sum() >= TIES and at.sum() > 3 * below.sum() and size.max() > width
+    return (
+        spread > 1 and at.sum() >= TIES and at.sum() > 3 * below.sum() and size.max() > 100 * width
+    )
 
 
 def _alone(numbers):

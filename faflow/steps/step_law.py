@@ -1,6 +1,6 @@
 """What one step of feedback alignment must satisfy, and how well that can be seen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -112,26 +112,6 @@ def hidden(step, k, activation, rates, decay):
         moved,
         moved_above,
     )
-
-
-def direct(layers, seen):
-    """What stands for a hidden layer if errors come straight from the output; None without a law.
-
-    In linear layers ΔWᵢ(W_{L-1}⋯Wᵢ)ᵀ = BᵢΔW_L, the law of the last hidden layer, of which those
-    below are a part.  layers, seen: the hidden layer and those above it, before the step.
-    """
-    flat = all(layer.weight.ndim == 2 for layer in layers)
-    biased = {layer.bias is None for layer in layers}
-    if len(layers) == 1 or not flat or not all(h.whole for h in seen) or len(biased) > 1:
-        return None
-    through = into(layers[0])
-    for layer in layers[1:]:
-        through = layer.weight @ through
-        if layer.bias is not None:
-            through[:, -1] += layer.bias
-    own, top = seen[0], seen[-1]
-    reads = np.vstack([through, own.W[len(own.F) :]]) if len(top.G) > len(through) else through
-    return replace(own, W=reads, V=top.V, G=top.G, G_rounding=top.G_rounding)
 
 
 def into(layer):
