@@ -27,11 +27,6 @@ class Layer:
     def shapes(self):
         return self.weight.shape, None if self.bias is None else self.bias.shape
 
-    def differs(self, other):
-        """Whether any number does."""
-        same = np.array_equal(self.weight, other.weight)
-        return not (same and (self.bias is None or np.array_equal(self.bias, other.bias)))
-
 
 def read_steps(before, after):
     """[(layers before, layers after)] of every step, of one shape throughout."""

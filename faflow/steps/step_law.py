@@ -90,15 +90,19 @@ def hidden(step, k, activation, rates, decay):
         return np.vstack([rows, layer.bias]) if with_biases else rows
 
     def velocity(old, new, j):
-        """How weights of layer `j` moved, the deviation of its rounding, and whether they did."""
-        size = np.maximum(np.abs(old), np.abs(new)) / 2**bits  # of half a last place, at most
+        """How weights of layer `j` moved, and the standard deviation of its rounding."""
         velocity = (new - old + decay[j] * old) / rates[j]
-        rounding = size / abs(rates[j]) / np.sqrt(3) + ARITHMETIC * np.abs(velocity) / 2**bits
-        return velocity, rounding, bool((np.abs(new - old) > MOVED * size).any())
+        stored = np.maximum(np.abs(old), np.abs(new)) / abs(rates[j]) / np.sqrt(3)
+        return velocity, (stored + ARITHMETIC * np.abs(velocity)) / 2**bits
+
+    def moved(old, new):
+        """Whether any weight did; biases alone do not tell."""
+        last = np.maximum(np.abs(old.weight), np.abs(new.weight)) / 2**bits
+        return bool((np.abs(new.weight - old.weight) > MOVED * last).any())
 
     W, V = into(below), out_of(above)
-    F, F_rounding, moved = velocity(W, into(new), k)
-    G, G_rounding, moved_above = velocity(V, out_of(new_above), k + 1)
+    F, F_rounding = velocity(W, into(new), k)
+    G, G_rounding = velocity(V, out_of(new_above), k + 1)
     return Hidden(
         np.vstack([W, np.eye(W.shape[1])[-1]]) if with_biases else W,
         F,
@@ -109,8 +113,8 @@ def hidden(step, k, activation, rates, decay):
         activation.degree,
         linear,
         bits,
-        moved,
-        moved_above,
+        moved(below, new),
+        moved(above, new_above),
     )
 
 
