@@ -11,6 +11,17 @@ verify-full: .venv/ready
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
+# Other people's code: biotorch beside the PyTorch of pip's own index, without what else biotorch
+# asks for, which its layers do not need.  Where that index has builds for CUDA alone, they serve.
+test-foreign: .venv-foreign/ready
+	OMP_NUM_THREADS=1 .venv-foreign/bin/python -m pytest tests/test_biotorch.py tests/test_check_step.py
+
+.venv-foreign/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-foreign
+	.venv-foreign/bin/python -m pip install --quiet torch==2.13.0 --editable ".[test]"
+	.venv-foreign/bin/python -m pip install --quiet --no-deps biotorch==0.0.16
+	touch .venv-foreign/ready
+
 lint: .venv/ready
 	$(BIN)/python -m pip install --quiet "ruff>=0.9" "ty>=0.0.100"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check --python .venv
@@ -22,5 +33,5 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --editable ".[all]"
 	touch .venv/ready
 
-.PHONY: verify verify-full test lint
+.PHONY: verify verify-full test test-foreign lint
 .DEFAULT_GOAL := verify

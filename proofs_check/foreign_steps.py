@@ -150,7 +150,7 @@ def claim_one_step(check):
         yticks=range(len(FAULTS)), yticklabels=FAULTS, xlabel="relative residual", xlim=(1e-17, 3)
     )
     ax.invert_yaxis()
-    ax.legend(fontsize=8, loc="center")
+    ax.legend(fontsize=8, loc="lower left")
     check.figure(
         fig, "Residual of the law after one step, right and with each fault, 6-9-7-4 ReLU."
     )

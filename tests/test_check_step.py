@@ -298,6 +298,51 @@ def test_one_hidden_unit_is_no_evidence_for_a_scale():
     assert {"scale", "weight decay"} <= set(report.layers[0].cannot_tell)
 
 
+def moved_by(F, G, seed=0, dtype="f8"):
+    """The report on weights that moved so in two layers, as no network would."""
+    rng = np.random.default_rng(seed)
+    before = [rng.standard_normal(M.shape).astype(dtype) for M in (F, G)]
+    after = [W + M.astype(dtype) for W, M in zip(before, (F, G), strict=True)]
+    return ff.check_step(before, after, [rng.standard_normal(G.shape)], layout="W").layers[0]
+
+
+def test_equal_entries_in_one_row_are_of_equal_inputs_and_not_clipped():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, (1, 9))
+    assert names(moved_by(rng.standard_normal((7, 1)) * images, rng.standard_normal((4, 7)))) == []
+    both = np.clip(rng.standard_normal((7, 9)), -0.5, 0.5)
+    layer = moved_by(both, rng.standard_normal((4, 7)))
+    assert str(layer.fits[0]) == "clipped at 0.5 in W1"
+
+
+def test_nearly_equal_entries_are_not_clipped():
+    rng = np.random.default_rng(0)
+    near = [0.01 - 1e-6 * rng.random(shape) for shape in ((30, 20), (10, 30))]
+    assert names(moved_by(*near, dtype="f4")) == []
+    assert names(moved_by(*(0 * M + 0.01 for M in near), dtype="f4")) == ["clipped at"]
+
+
+def test_updates_of_a_few_last_places_are_not_clipped():
+    net = Network("another B", sizes=(1, 2, 3, 5), phi="linear", dtype="f4", seed=2560345592)
+    report = ff.check_step(*net.step(eta=1.3e-6, samples=11), net.B, activation="linear")
+    assert [names(layer) for layer in report.layers] == [[]] * 2, str(report)
+
+
+def test_weights_that_grow_by_a_part_of_themselves_do_not_decay():
+    net = Network()
+    before, after = net.step()
+    grown = [new + 1e-3 * old for old, new in zip(before, after, strict=True)]
+    assert [names(layer) for layer in ff.check_step(before, grown, net.B).layers] == [[]] * 2
+
+
+def test_a_small_residual_is_not_explained_by_a_slightly_smaller_one():
+    phi = "leaky_relu(0.1)"
+    net = Network("wrong slope", sizes=(5, 3, 5, 5), phi=phi, dtype="f4", seed=2563247770)
+    report = ff.check_step(*net.step(eta=0.017198958520216308, samples=41), net.B, activation=phi)
+    assert 1e-4 < report.layers[0].residual < 1e-3
+    assert [(a.verdict, a.fits) for a in report.layers] == [("fault", ())] * 2, str(report)
+
+
 # The layout of B
 
 

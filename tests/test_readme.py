@@ -32,6 +32,15 @@ def test_the_laws_and_the_certificate_are_those_the_readme_shows(capsys):
     assert seconds(capsys.readouterr().out).strip() == seconds(shown).strip()
 
 
+def test_the_step_of_other_code_is_judged_as_the_readme_shows(capsys):
+    block = next(b for b in BLOCKS if "check_step" in b)
+    exec(block, {"__name__": "readme"})
+    # residual and floor differ in their last digits between libraries of linear algebra
+    rough = lambda text: re.sub(r"\d\.\de-1\d", "", text)
+    shown = README.split(block)[1].split("```")[2]
+    assert rough(capsys.readouterr().out).strip() == rough(shown).strip()
+
+
 def test_a_rule_of_ones_own_is_discovered_proved_and_told_from_another(capsys):
     exec(next(b for b in BLOCKS if "class Mixed" in b), {"__name__": "readme"})
     scope, found, proved, refuted = capsys.readouterr().out.splitlines()
