@@ -22,8 +22,8 @@ def check_step(
     """Say layer by layer whether weights moved by feedback alignment through `B`, or by what else.
 
     A step of any size, on any samples, for any loss has (ΔWᵢWᵢᵀ)ⱼⱼ = degree·(Bᵢ₊₁ΔWᵢ₊₁)ⱼⱼ for
-    every unit j, and ΔWᵢWᵢᵀ = Bᵢ₊₁ΔWᵢ₊₁ as a whole if layer i is linear.  It is a condition that a
-    step of feedback alignment must meet: what meets it by chance, or in a layer above, passes.
+    every unit j, and ΔWᵢWᵢᵀ = Bᵢ₊₁ΔWᵢ₊₁ as a whole if layer i is linear.  Each hidden layer is
+    judged by itself, given what those above did, on what a step must meet; little else meets it.
 
     before, after: weights, from the input on, as NumPy, PyTorch or JAX arrays in a list, or in a
         mapping such as a ``state_dict``, of which entries that end in "weight" and "bias" count.
@@ -141,7 +141,7 @@ def _activations(given, number):
     for phi in phis:
         if phi.degree is None:
             raise ValueError(
-                f"A step has a law only where f(cz) = c^p f(z), as for relu, leaky_relu and linear;"
+                "A step has a law only where f(cz) = c^p f(z), as for relu, leaky_relu and linear;"
                 f" {phi.name} is not so."
             )
     return phis

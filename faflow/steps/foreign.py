@@ -37,25 +37,29 @@ def read_steps(before, after):
                 "before and after must both be lists of as many states, one for each step."
             )
         pairs = list(zip(before, after, strict=True))
-    several = len(pairs) > 1
-    steps = []
+    steps, first = [], None
     for n, pair in enumerate(pairs):
-        labels = (f"{what}[{n}]" if several else what for what in ("before", "after"))
-        steps.append(tuple(map(_layers, pair, labels)))
-    first = steps[0][0]
-    for state in (state for step in steps for state in step):
-        if len(state) != len(first):
+        step = []
+        for name, given in zip(("before", "after"), pair, strict=True):
+            what = f"{name}[{n}]" if len(pairs) > 1 else name
+            state = _layers(given, what)
+            first = first or (what, state)
+            _check_alike(what, state, *first)
+            step.append(_chained(state))
+        steps.append(tuple(step))
+    return steps
+
+
+def _check_alike(what, state, first, other):
+    """Raise unless two states have the same shapes."""
+    if len(state) != len(other):
+        raise ValueError(f"{what} has {len(state)} layers, but {first} {len(other)}.")
+    for layer, like in zip(state, other, strict=True):
+        if layer.shapes != like.shapes:
             raise ValueError(
-                f"{state[0].label} is one of {len(state)} layers, but {first[0].label} of"
-                f" {len(first)}."
+                f"{layer.label} is {layer.weight.shape}{_with(layer)}, but {like.label} is"
+                f" {like.weight.shape}{_with(like)}."
             )
-        for layer, other in zip(state, first, strict=True):
-            if layer.shapes != other.shapes:
-                raise ValueError(
-                    f"{layer.label} is {layer.weight.shape}{_with(layer)}, but {other.label} is"
-                    f" {other.weight.shape}{_with(other)}."
-                )
-    return [(_chained(old), _chained(new)) for old, new in steps]
 
 
 def read_feedback(B, layers, layout):
