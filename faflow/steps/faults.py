@@ -163,10 +163,10 @@ def without_slope(suspect):
     """
     if suspect.steps[0].whole:
         return False
-    columns, values, _ = np.linalg.svd(suspect.B, full_matrices=False)
-    columns = columns[:, values > RANK * values[0]]
-    if columns.shape[1] == len(suspect.B):
+    rank = _rank(suspect.B)
+    if rank == len(suspect.B):
         return None
+    columns = np.linalg.svd(suspect.B, full_matrices=False)[0][:, :rank]
     for h in suspect.steps:
         beyond, size = h.F - columns @ (columns.T @ h.F), np.linalg.norm(h.F)
         floor = SAFETY * np.linalg.norm(h.F_rounding) / size
