@@ -80,6 +80,9 @@ class Derived(Rule):
     def gates(self, depth):
         return self.of.gates(depth)
 
+    def layers(self, w):
+        return self.of.layers(w) if self.same_state else super().layers(w)
+
     def output(self, task, w):
         return self.of.output(task, self.inside(w))
 

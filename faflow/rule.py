@@ -94,7 +94,7 @@ class Rule:
             raise ValueError(
                 f"{self.name} must give layer {layer} a velocity of shape {wanted}, not {seen}."
             )
-        rate, decay = self.rate(layer), of_layer(self.decay, layer)
+        rate, decay = of_layer(self.rates, layer), of_layer(self.decay, layer)
         if isinstance(decay, Piecewise):
             raise TypeError("This decay changes in time: take the rule at one time by .at(t).")
         V = V if _is(rate, 1) else rate * V

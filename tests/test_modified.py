@@ -341,3 +341,39 @@ def test_the_principal_flow_refuses_what_it_cannot_do():
         ff.principal(rule, 0.1)(task, w)
     with pytest.raises(ValueError, match=r"eta must be a positive number, but is -1"):
         ff.principal(rule, -1)
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_rates_and_decay_of_layers_enter_a_modified_flow_once(kind):
+    """F - (η/2) J F with J by finite differences of the rule as it is, rates and decay in it."""
+    rule, task, w = moderate(kind, rates=(1.0, 2.0, 0.5), decay=(0.1, 0.2, 0.3))
+    F = rule(task, w)
+    at = lambda s: flat(rule(task, tuple(W + s * V for W, V in zip(w, F, strict=True))))
+    told = flat(F) - 0.1 / 2 * (8 * (at(1e-4) - at(-1e-4)) - at(2e-4) + at(-2e-4)) / 0.0012
+    made = flat(ff.modified(rule, 0.1)(task, w))
+    assert np.abs(made - told).max() < 1e-6 * np.abs(told).max()  # of the differences
+    for made in (ff.modified(rule, 0.1, 1), ff.modified(ff.modified(rule, 0.1, 1), 0.1, 1)):
+        for V, U in zip(F, made(task, w), strict=True):
+            np.testing.assert_array_equal(V, U)
+
+
+def test_rates_enter_a_principal_flow_once():
+    """It tends to the velocity as the steps vanish."""
+    rule, task, w = problem(ff.FA, "tanh", sizes=(2, 3, 2), rates=(1.0, 3.0), decay=0.1)
+    for V, U in zip(rule(task, w), ff.principal(rule, 1e-9)(task, w), strict=True):
+        np.testing.assert_allclose(U, V, atol=1e-7)
+
+
+@pytest.mark.jax
+def test_diffrax_follows_a_modified_flow_of_momentum():
+    rule, task, w0 = moderate(ff.FA)
+    made, ts = ff.modified(rule, 0.02, momentum=0.5), [0, 0.5]
+    flows = [ff.integrate(made, task, w0, ts, engine=e) for e in ("scipy", "diffrax")]
+    assert ff.gap(*flows).max() < 1e-8
+
+
+def test_the_layers_of_a_modified_rule_are_those_of_the_rule():
+    """Kolen and Pollack's feedback moves with the layer whose mirror it is, in whatever order."""
+    rule, task, w0 = moderate(ff.KolenPollack)
+    run = lambda r: ff.iterate(r, task, w0, eta=0.1, steps=2, order="input first")
+    assert ff.gap(run(rule), run(ff.modified(rule, 0.1, 1))).max() == 0

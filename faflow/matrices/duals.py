@@ -1,5 +1,7 @@
 """Dual numbers over matrices of any kind: exact derivatives along a direction, of any order."""
 
+import numpy as np
+
 from .plain import Uncompared
 
 
@@ -31,9 +33,9 @@ class Dual(Uncompared):
 
     def __add__(self, other):
         if not isinstance(other, Dual) or other.level < self.level:
-            return Dual(self.value + other, self.moved, self.level)
+            return _moving(self.value + other, self.moved, self.level)
         if other.level > self.level:
-            return Dual(self + other.value, other.moved, other.level)
+            return _moving(self + other.value, other.moved, other.level)
         return Dual(self.value + other.value, self.moved + other.moved, self.level)
 
     __radd__ = __add__
@@ -67,6 +69,8 @@ class Dual(Uncompared):
         return self.through(lambda a: other / a, lambda a: -other / (a * a))
 
     def __pow__(self, power):
+        if power == 0:  # whose slope is 0 also where 0⁻¹ is infinite
+            return self.through(lambda a: a**power, lambda a: 0 * a)
         return self.through(lambda a: a**power, lambda a: power * a ** (power - 1))
 
     def __gt__(self, other):
@@ -128,6 +132,14 @@ class Dual(Uncompared):
 
     def __array_namespace__(self, api_version=None):
         return Functions(base(self).__array_namespace__())
+
+
+def _moving(value, moved, level):
+    """The dual number, its increment in the shape to which its value has been broadcast."""
+    wanted, seen = (getattr(M, "shape", None) for M in (value, moved))
+    if None not in (wanted, seen) and wanted != seen:
+        moved = moved + np.zeros(wanted, dtype=int)
+    return Dual(value, moved, level)
 
 
 class Functions:

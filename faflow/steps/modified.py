@@ -36,6 +36,7 @@ class Modified(Derived):
     def __post_init__(self):
         super().__post_init__()
         _check(self)
+        object.__setattr__(self, "momentum", self.momentum or 0)  # 0.0 is no number to trace
 
     @property
     def name(self):
@@ -51,11 +52,12 @@ class Modified(Derived):
 
     def _velocity(self, task, w):
         field = partial(self.force, task)
-        if self.batches is None and self.momentum == 0:
+        ball = hasattr(self.momentum, "aval") or self.momentum != 0  # traced by JAX it is not 0
+        if self.batches is None and not ball:
             terms = by_recursion if any(map(is_jax, w)) else by_formula
             made = terms(field, w, self.order)
             return _summed([_times(self.eta**j, F) for j, F in enumerate(made)])
-        if self.momentum != 0:
+        if ball:
             F = field(w)
             moved = directional(field, w, F)[1] if self.order == 2 else ()
             factor = -self._step * (1 + self.momentum) / (1 - self.momentum) / 2
