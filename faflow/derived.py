@@ -62,6 +62,9 @@ class Derived(Rule):
     def weights(self, w):
         return self.of.weights(self.inside(w))
 
+    def signed(self, w):
+        return self.of.signed(self.inside(w))
+
     def state(self, layers, bias=False):
         return self.of.state(layers, bias)
 
@@ -97,6 +100,10 @@ class Derived(Rule):
 
     def jumps(self):
         return self.of.jumps()
+
+    @property
+    def decays(self):
+        return self.of.decays
 
     def check_depth(self, depth):
         self.of.check_depth(depth)

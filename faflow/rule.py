@@ -127,9 +127,20 @@ class Rule:
         each = self.decay if _per_layer_given(self.decay) else (self.decay,)
         return sorted({t for d in each if isinstance(d, Piecewise) for t in d.times})
 
+    @property
+    def decays(self):
+        """Whether any layer decays at any time."""
+        each = self.decay if _per_layer_given(self.decay) else (self.decay,)
+        parts = [d.values if isinstance(d, Piecewise) else (d,) for d in each]
+        return any(not _is(d, 0) for part in parts for d in part)
+
     def weights(self, w):
         """The forward weights of the state `w`."""
         return w
+
+    def signed(self, w):
+        """Matrices that act by their signs alone: where an entry crosses 0 the velocity jumps."""
+        return ()
 
     def settle(self, task, w):
         """The state with what the rule itself determines put in place; here nothing."""

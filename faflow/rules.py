@@ -106,6 +106,9 @@ class SignFA(Rule):
     def carry(self, w, k, above, output):
         return self._feedback(outgoing(w, k)).T @ above
 
+    def signed(self, w):
+        return tuple(outgoing(w, k) for k in range(len(w) - 1)) if self.beta is None else ()
+
     def constants(self, w):
         """sign(W)', where that is what comes back; tanh(beta W)' moves."""
         if self.beta is not None:

@@ -140,14 +140,17 @@ def test_a_rule_that_changes_matrices_in_place_is_refused():
 
 
 def test_what_is_broadcast_in_a_sum_moves_in_every_entry():
-    """d/dx Σ(x + 1) over nine entries is 9, and with an increment inside another 18 for Σ(x² + 1)."""
+    """d/dx Σ(x + 1) over nine entries is 9, and its second derivative of Σ(x² + 1) is 18."""
     x, one = (np.full((1, 1), 2.0),), (np.ones((1, 1)),)
     spread = lambda f: lambda w: ((f(w[0]) + np.ones((3, 3))).sum(keepdims=True),)
     assert directional(spread(lambda x: x), x, one)[1][0] == 9
     slope = lambda w: directional(spread(lambda x: x * x), w, one)[1]
     assert directional(slope, x, one)[1][0] == 18
-    mixed = lambda w: (directional(lambda y: ((w[0] + y[0] * np.ones((3, 3))).sum(keepdims=True),),
-                                   one, one)[0][0],)
+    mixed = lambda w: (
+        directional(lambda y: ((w[0] + y[0] * np.ones((3, 3))).sum(keepdims=True),), one, one)[0][
+            0
+        ],
+    )
     assert directional(mixed, x, one)[1][0] == 9
 
 

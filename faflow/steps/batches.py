@@ -97,6 +97,15 @@ class Shares:
         return found
 
 
+def summed(rule, task, w):
+    """Whether the rule's velocity at `w` is a sum over samples."""
+    try:
+        Shares(rule, task, 1).alone(w)
+    except ValueError:
+        return False
+    return True
+
+
 def _times(factor, decay):
     if isinstance(decay, tuple):
         return tuple(factor * d for d in decay)

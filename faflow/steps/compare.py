@@ -62,7 +62,7 @@ class Comparison:
             worst = max((*self.kinks, self.flow_kinks), key=lambda k: k.flips)
             raise ValueError(
                 f"No order above 1 is claimed across kinks: {worst}.  Take a smooth activation such"
-                " as softplus(50), or an end before the first kink."
+                " as softplus(50), a beta for signs, or an end before the first kink."
             )
         seen = self.orders(order)
         seen = seen[np.isfinite(seen)]
@@ -116,7 +116,8 @@ def compare(
     orders: of `modified`, 1 being the flow itself; up to 2 with momentum.
     momentum: of the steps; the modified flow then starts where `Modified.shifted` says.
     rtol, atol, max_steps: of the flows, by SciPy's dop853; where steps cross kinks, at which error
-        control stalls, flows take fixed steps of a quarter of the step size, as the notes say.
+        control stalls, flows take fixed steps of a quarter of the step size, for the flow itself
+        of the smallest one, as the notes say.
     Returns a `Comparison`.  Raises ValueError or TypeError for bad input, and `Unfinished` if the
     steps overflow.
     """
@@ -138,7 +139,7 @@ def compare(
                 start = field.shifted(task, w0) if r > 1 else w0
                 control = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
                 if seen[-1].flips:
-                    control = {"step": eta / 4, "max_steps": None}
+                    control = {"step": (etas[-1] if r == 1 else eta) / 4, "max_steps": None}
                 made = _flow(field, task, start, run.ts[-1], control, notes)
                 end = made and made.final
                 met = max(met, kinks(made)) if made else met
@@ -154,7 +155,8 @@ def compare(
 
 def _flow(field, task, start, T, control, notes):
     """The flow up to `T`, where it may have kinks at some times between; None if it has no end."""
-    ts = np.linspace(0, T, 2 if task.smooth else 41)
+    smooth = task.smooth and not field.signed(start)
+    ts = np.linspace(0, T, 2 if smooth else 41)
     note = "Where kinks are crossed the flows take fixed steps of eta/4."
     if "step" in control and note not in notes:
         notes.append(note)

@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from ..derived import Derived
 from ..flow.integrate import integrate
 from ..matrices import Series
 from ..nets import replaced
 from ..rule import of_layer
-from ..solution import evaluated
-from .batches import Shares
+from ..solution import Unfinished, evaluated
+from .batches import Shares, summed
 from .iterate import ENGINES
 
 NODES = 200
+
+KINKED = {"rtol": 1e-6, "atol": 1e-9}
+"""How the flow is followed where it has kinks, at which error control may stall."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +29,8 @@ class Drift:
     ts: (steps + 1,).  etas: (steps,).  seen: law(w₊) - law(w), (steps, …).  parts: the same,
     predicted, by cause: "steps", "decay", "momentum"; `predicted` is their sum.
     integral: the change since the start to leading order in η, (steps + 1, …); None where there is
-    no such formula.  scale: largest entry of the law or of its change.
+    no such formula, or where the flow could not be followed.
+    scale: largest entry of the law or of its change.
     """
 
     ts: np.ndarray
@@ -91,17 +96,27 @@ def drift(law, solution, **arguments):
     Returns a `Drift`.  Where its `residual` is not rounding, or its `rate` not that over η, the
     rule does not keep the law.  `integral` is η∫Q(F) dt along the flow, with momentum times
     (1 + β)/(1 - β)², and for batches of given size their mean; not for decay, samplers, or both
-    batches and momentum.
-    Raises ValueError for another solution, or a law that is no polynomial of the weights.
+    batches and momentum, nor where the flow blows up or slides along a kink.
+    Raises ValueError for another solution, or a law that is no polynomial of the weights along the
+    steps, nor, with Nesterov's momentum, a quadratic one.
     """
     made = _checked(solution)
-    rule, sizes = solution.rule, np.broadcast_to(made["eta"], len(solution) - 1)
+    rule, eta = solution.rule, np.array(made["eta"])
+    sizes = np.broadcast_to(eta[: len(solution) - 1] if eta.ndim else eta, len(solution) - 1)
     measure = lambda w, t: evaluated(law, rule, w, t, **arguments)
-    values = np.stack([measure(solution.at(k), t) for k, t in enumerate(solution.ts)])
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is told below
+        values = np.stack([measure(solution.at(k), t) for k, t in enumerate(solution.ts)])
+    if not np.isfinite(values).all():
+        n = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(1)))
+        raise ValueError(f"The law {_name(law)} overflows at step {n}; give fewer steps.")
     beta, coupled = made["momentum"], made["decay"] == "coupled"
     parts = {name: np.zeros_like(values[1:]) for name in ("steps", "decay", "momentum")}
     v = tuple(np.zeros_like(W) for W in solution.at(0))
-    change = lambda w, move: expanded(law, rule, w, move, arguments)
+
+    def change(w, move):
+        first, *rest = expanded(law, rule, w, move, arguments)
+        return first, sum(rest)
+
     for n, eta in enumerate(sizes):
         w, after = solution.at(n), solution.at(n + 1)
         decays = _decays(rule.at(solution.ts[n]), w)
@@ -110,13 +125,16 @@ def drift(law, solution, **arguments):
             middle = tuple(exp(eta * d) * W for d, W in zip(decays, after, strict=True))
             parts["decay"][n] = values[n + 1] - measure(middle, solution.ts[n + 1])
         moved = tuple(a - b for a, b in zip(middle, w, strict=True))
-        parts["steps"][n] = change(w, moved)[1]
+        first, parts["steps"][n] = change(w, moved)
+        _check_series(law, n, values[n], first, parts["steps"][n], measure(middle, solution.ts[n]))
         at = w
         if beta:
             parts["momentum"][n] = beta * change(w, v)[0]
         if made["nesterov"]:
             at = tuple(W + beta * V for W, V in zip(w, v, strict=True))
             both = tuple(a + b for a, b in zip(moved, v, strict=True))
+            if any(higher.any() for higher in expanded(law, rule, w, both, arguments)[2:]):
+                raise ValueError("With Nesterov's momentum drift is for quadratic laws.")
             Q = lambda move, w=w: change(w, move)[1]
             parts["momentum"][n] += 2 * beta**2 * Q(v) - beta * (Q(both) - Q(moved) - Q(v))
         if coupled and any(decays):
@@ -126,8 +144,22 @@ def drift(law, solution, **arguments):
     seen = np.diff(values, axis=0)
     scale = max(np.abs(values).max(), np.abs(seen).max()) or 1.0
     integral = _integral(law, solution, made, sizes, arguments)
-    name = getattr(getattr(law, "func", law), "__name__", "law").replace("_", " ")
-    return Drift(solution.ts, sizes, seen, parts, integral, float(scale), f"{name} of {rule.name}")
+    label = f"{_name(law)} of {rule.name}"
+    return Drift(solution.ts, sizes, seen, parts, integral, float(scale), label)
+
+
+def _name(law):
+    return getattr(getattr(law, "func", law), "__name__", "law").replace("_", " ")
+
+
+def _check_series(law, n, before, first, rest, after):
+    """Raise ValueError unless the series gave the law after the step."""
+    size = sum(np.abs(part).max() for part in (before, first, rest, after))
+    if np.abs(before + first + rest - after).max() > 1e-9 * size:
+        raise ValueError(
+            f"drift is for laws that are polynomials of the weights, but in step {n + 1} the law"
+            f" {_name(law)} changes otherwise than its series, as where a weight changes its sign."
+        )
 
 
 def _checked(solution):
@@ -139,6 +171,8 @@ def _checked(solution):
         raise ValueError("drift needs the weights at every step: iterate with every=1, no observe.")
     if made["order"] != "together":
         raise ValueError(f"The layers moved {made['order']}; drift is for layers moved together.")
+    if isinstance(solution.rule, Derived) and solution.rule.decays:
+        raise ValueError(f"{solution.rule.name} has its decay inside; drift is for a rule's own.")
     if solution.rule.name == "FAStar":
         raise ValueError("FAStar fits its last layer at each step, which is no step of a rule.")
     return made
@@ -149,7 +183,10 @@ def _decays(rule, w):
 
 
 def expanded(law, rule, w, move, arguments):
-    """(C'(w)·move, the rest of C(w + move) - C(w)) from the law's series in the step."""
+    """The terms of C(w + move) - C(w) by their degree in the step, at least two, C'(w)·move first.
+
+    Raises ValueError for a law that is no polynomial of matrices.
+    """
     moved = tuple(Series(W, V) for W, V in zip(w, move, strict=True))
     try:
         series = law(rule, moved, **arguments)
@@ -157,8 +194,8 @@ def expanded(law, rule, w, move, arguments):
         raise ValueError(f"The law cannot be expanded in the step: {problem}.") from problem
     if not isinstance(series, Series) or series.order is not None:
         raise ValueError("drift is for laws that are polynomials of the weights.")
-    first, *rest = (np.asarray(c, dtype=float) for c in (*series.coefficients, 0.0)[1:])
-    return first, sum(rest, np.zeros_like(first))
+    terms = [np.asarray(c, dtype=float) for c in series.coefficients]
+    return [*terms[1:], *(np.zeros_like(terms[0]) for _ in range(3 - len(terms)))]
 
 
 def _integral(law, solution, made, sizes, arguments):
@@ -169,11 +206,17 @@ def _integral(law, solution, made, sizes, arguments):
     decaying = rule.jumps() or any(_decays(rule, solution.at(0)))
     if decaying or (batches is not None and (not whole or beta)):
         return None
+    if whole and not summed(rule, task, solution.at(0)):
+        return None
     shares = Shares(rule, task, batches) if whole else None
     flow = _rated(rule, shares.share) if shares else rule
     parts = -(-NODES // len(sizes))
     ts = np.interp(np.arange(len(sizes) * parts + 1) / parts, np.arange(len(solution)), solution.ts)
-    path = integrate(flow, task, solution.at(0), ts, rtol=1e-9, atol=1e-12)
+    control = {"rtol": 1e-9, "atol": 1e-12} if task.smooth else KINKED | {"max_steps": 5 * len(ts)}
+    try:
+        path = integrate(flow, task, solution.at(0), ts, engine="scipy", **control)
+    except Unfinished:
+        return None
     Q = lambda w, field: expanded(law, rule, w, field, arguments)[1]
 
     def pushed(w):

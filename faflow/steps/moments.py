@@ -39,15 +39,19 @@ class Moments:
 
     def expected(self, law, **arguments):
         """The mean of a law that is quadratic in the weights, (times, …): that of the mean, and
-        half its second derivative times the covariance."""
+        half its second derivative times the covariance.
+
+        Raises ValueError for a law that is no quadratic polynomial.
+        """
         found = []
         for k in range(len(self.ts)):
             mean, (shares, axes) = self.at(k), np.linalg.eigh(self.covariance[k])
             value = np.asarray(law(self.rule, mean, **arguments), dtype=float)
             for share, axis in zip(shares, axes.T, strict=True):
-                value = (
-                    value + share * expanded(law, self.rule, mean, unflat(axis, mean), arguments)[1]
-                )
+                terms = expanded(law, self.rule, mean, unflat(axis, mean), arguments)
+                if any(higher.any() for higher in terms[2:]):
+                    raise ValueError("expected is for laws that are quadratic in the weights.")
+                value = value + share * terms[1]
             found.append(value)
         return np.stack(found)
 
@@ -70,7 +74,7 @@ def moments(rule, task, w0, ts, *, eta, size, replace=False, rtol=1e-10, atol=1e
     w0, ts = ready(rule, task, w0), checked_times(ts)
     check_eta(eta)
     samples, count = task.X.shape[1], sum(W.size for W in w0)
-    _check(rule, task, ts, samples, size, replace, count)
+    _check(rule, task, w0, ts, samples, size, replace)
     shares = Shares(rule, task, size, replace)
 
     def velocity(t, y):
@@ -113,7 +117,8 @@ def _contracted(field, w, P):
     return total
 
 
-def _check(rule, task, ts, samples, size, replace, count):
+def _check(rule, task, w0, ts, samples, size, replace):
+    count = sum(W.size for W in w0)
     if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
         raise ValueError(f"size must be a positive integer, but is {size!r}.")
     if size > samples and not replace:
@@ -129,5 +134,7 @@ def _check(rule, task, ts, samples, size, replace, count):
             f"moments needs a smooth activation, such as softplus(50), but"
             f" {next(a.name for a in task.activations if not a.smooth)} has kinks."
         )
+    if rule.signed(w0):
+        raise ValueError(f"moments needs a smooth rule; give {rule.name} a beta.")
     if count > LARGEST:
         raise ValueError(f"moments takes at most {LARGEST} weights, but there are {count}.")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..derivatives import along, directional, flat, jacobian, linear_map, unflat
+from ..derived import Derived
 from ..flow.checks import ready
 from ..losses import any_loss, squared
 from ..nets import replaced
@@ -20,6 +21,9 @@ NEUTRAL = 1e-7
 
 Zero eigenvalues of a defective matrix come out at the root of the rounding error.
 """
+
+TURNING = 1e-9
+"""Real parts below this part of the largest eigenvalue are rounding: such modes only turn."""
 
 DENSE, MOST = 1500, 5000
 """Weights up to which all eigenvalues are computed unasked, and when asked for."""
@@ -58,7 +62,10 @@ class Stability:
 
     @property
     def growing(self):
-        """Eigenvalues with a positive real part: the flow itself leaves along these modes."""
+        """Eigenvalues with no negative real part: along these modes the flow itself does not decay.
+
+        It leaves along them, or turns where the real part is 0.
+        """
         return self.values[self.values.real >= 0]
 
     @property
@@ -90,14 +97,15 @@ class Stability:
 
     def __str__(self):
         if not len(self.values):
-            return "every direction is neutral: J = 0"
+            return "every direction is neutral: J has no eigenvalue but 0"
         worst, more = self.critical, "" if self.neutral is None else f", {self.neutral} neutral"
         kind = f"{len(self.values)} modes{more}" if self.complete else "by Krylov spaces"
         ball = f" with momentum {self.momentum:g}" * bool(self.momentum)
         text = f"η* {'≤' if self.note else '='} {self.eta:.6g}{ball} ({kind})"
         if len(self.growing):
             top = self.growing[np.argmax(self.growing.real)]
-            text += f"; the flow itself leaves along {len(self.growing)} modes, to λ = {top:.4g}"
+            along = f"along {len(self.growing)} modes, to λ = {top:.4g}"
+            text += f"; the flow itself does not decay {along}"
         if np.isfinite(self.eta):
             alone = replaced(self, values=np.array([worst]))
             text += f"; critical λ = {worst:.4g}, turns by {alone.rotation(self.eta):.4g} a step"
@@ -168,7 +176,7 @@ def tangent_kernel(rule, task, w):
 
     K = ∂f/∂w P, where P e is the velocity of `rule` at an output error e; symmetric for GD.
     Of two layers on white inputs K = (W₂B) ⊗ I + I ⊗ W₁ᵀW₁.
-    Raises ValueError for a rule with decay.
+    Raises ValueError for a rule with decay, or one made from another.
     """
     w = ready(rule, task, w)
     _check_linear(rule)
@@ -179,6 +187,7 @@ def stability_along(solution, times=None, *, momentum=0, **options):
     """The `Stability` at times of a solution, as two lists: times, and what `stability` returns.
 
     times: numbers of kept times; None takes at most 50 of them, evenly.
+    Raises ValueError for a time that was not kept, and what `stability` raises.
     """
     if not isinstance(solution, Solution) or not solution.w:
         raise ValueError("stability_along needs a Solution with its weights.")
@@ -187,20 +196,19 @@ def stability_along(solution, times=None, *, momentum=0, **options):
         times = sorted({int(k) for k in np.linspace(0, count - 1, min(count, 50))})
     found = []
     for k in times:
+        if isinstance(k, bool) or not isinstance(k, Integral) or not -count <= k < count:
+            raise ValueError(f"times must be numbers of the {count} kept times, but has {k!r}.")
+    for k in times:
         rule = solution.rule.at(solution.ts[k])
         found.append(stability(rule, solution.task, solution.at(k), momentum=momentum, **options))
     return [float(solution.ts[k]) for k in times], found
 
 
 def _check_linear(rule):
-    if any(_decay(rule)):
+    if rule.decays:
         raise ValueError("With decay the velocity is no multiple of the output error.")
-
-
-def _decay(rule):
-    inside = getattr(rule, "of", rule)
-    decay = inside.decay
-    return [d != 0 for d in (decay if isinstance(decay, tuple) else (decay,))]
+    if isinstance(rule, Derived):
+        raise ValueError(f"The velocity of {rule.name} is no multiple of the output error.")
 
 
 def _pushed(rule, task, w, e):
@@ -217,11 +225,18 @@ def _no_kernel(rule, task, w):
     """Why the spectrum is not that of the kernel, in words; empty where it is."""
     if task.loss is not squared:
         return "of the squared loss"
-    if any(_decay(rule)):
+    if rule.decays:
         return "without decay"
+    if isinstance(rule, Derived):
+        return f"of a rule itself, not of {rule.name}"
     error = np.abs(task.Y - rule.output(task, w)).max()
     if error > AT_REST * max(1.0, np.abs(task.Y).max()):
         return f"where the targets are fitted, but here they are missed by {error:.2g}"
+    tried = tuple(np.random.default_rng(0).standard_normal(W.shape) for W in w)
+    shown = directional(lambda x: (rule.output(task, x),), w, tried)[1][0]
+    moved, told = flat(along(rule, task, w, tried)), -flat(_pushed(rule, task, w, shown))
+    if np.abs(moved - told).max() > 1e-6 * max(np.abs(moved).max(), np.abs(told).max()):
+        return f"where the velocity is a multiple of the output error, unlike that of {rule.name}"
     return ""
 
 
@@ -236,13 +251,13 @@ def _from_kernel(rule, task, w, momentum):
 
     size = sum(W.size for W in w)
     neutral = size - len(values)
-    return _made(-values, mode, w, True, momentum, neutral)
+    return _made(-values, mode, w, True, momentum, neutral, np.abs(K).max())
 
 
 def _from_all(rule, task, w, momentum):
     J = jacobian(rule, task, w)
     values = np.linalg.eigvals(J)
-    return _made(values, lambda k: _vector(J, values[k]), w, True, momentum, 0)
+    return _made(values, lambda k: _vector(J, values[k]), w, True, momentum, 0, np.abs(J).max())
 
 
 def _vector(A, value):
@@ -258,10 +273,15 @@ def _vector(A, value):
     return made
 
 
-def _made(values, mode, w, complete, momentum, neutral, note=""):
-    """The result, eigenvalues in the order in which they become unstable."""
+def _made(values, mode, w, complete, momentum, neutral, size=0.0, note=""):
+    """The result, eigenvalues in the order in which they become unstable.
+
+    size: of the matrix, next to which eigenvalues may all be rounding, where it is nilpotent.
+    """
     values = np.asarray(values, dtype=complex)
-    moving = np.abs(values) > NEUTRAL * np.abs(values).max(initial=0.0)
+    largest = np.abs(values).max(initial=0.0)
+    moving = np.abs(values) > NEUTRAL * max(largest, size)
+    values = np.where(np.abs(values.real) > TURNING * largest, values, 1j * values.imag)
     limits = np.where(moving, thresholds(values, momentum), np.inf)
     order = np.argsort(np.where(values.real < 0, limits, np.inf), kind="stable")
     order = order[moving[order]]
@@ -279,15 +299,24 @@ def _by_krylov(rule, task, w, momentum, modes, seed):
     size = sum(W.size for W in w)
     times = lambda y: flat(along(rule, task, w, unflat(y, w)))
     start = np.random.default_rng(seed).standard_normal(2 * size)
-    values, vectors = _largest(times, size, modes, start[:size])
+    seen = np.abs(times(start[:size])).max()
+    made = partial(_made, w=w, complete=False, momentum=momentum, neutral=0, size=seen)
+    if not seen:
+        return made([], None)
+    values, vectors, whole = _largest(times, size, modes, start)
+    decays = lambda values: values.real < -TURNING * np.abs(values).max()
+    if not decays(values).any():  # as where many modes grow
+        lowest, moved, whole = _largest(times, size, modes, start, "SR")
+        values, vectors = np.append(values, lowest), np.hstack([vectors, moved])
     while True:
-        scale = NEUTRAL * np.abs(values).max()
-        decaying = values[values.real < -scale]
+        scale = NEUTRAL * max(np.abs(values).max(), seen)
+        decaying = values[decays(values) & (np.abs(values) > scale)]
         if not len(decaying):
-            return _made(values, partial(_column, vectors), w, False, momentum, 0)
+            note = "" if whole else "not all modes asked for were found"
+            return made(values, partial(_column, vectors), note=note)
         eta = thresholds(decaying, momentum).min()
         step = _step_matrix(times, size, 1.01 * eta, momentum)
-        grown, moved = _largest(step, size * (1 + (momentum > 0)), modes, start)
+        grown, moved, whole = _largest(step, size * (1 + (momentum > 0)), modes, start)
         found = (grown - 1 - momentum + momentum / grown) / (1.01 * eta)
         earlier = (found.real < -scale) & (thresholds(found, momentum) < (1 - 1e-6) * eta)
         if not earlier.any():
@@ -299,7 +328,9 @@ def _by_krylov(rule, task, w, momentum, modes, seed):
     least, note = np.abs(grown).min(), ""
     if least > 1 + 1e-6:
         note = f"no other mode grows by more than {least:.4g} in a step 1.01 η*"
-    return _made(values[kept], partial(_column, vectors[:, kept]), w, False, momentum, 0, note)
+    if not whole:
+        note = "not all modes asked for were found, and others may grow"
+    return made(values[kept], partial(_column, vectors[:, kept]), note=note)
 
 
 def _column(vectors, k):
@@ -319,21 +350,24 @@ def _step_matrix(times, size, eta, momentum):
     return stepped
 
 
-def _largest(times, size, count, start):
-    """Eigenvalues of largest modulus, and their vectors."""
+def _largest(times, size, count, start, which="LM"):
+    """Eigenvalues of largest modulus, or least real part; their vectors; whether all were found."""
     from scipy.sparse import linalg
-    from scipy.sparse.linalg import ArpackNoConvergence, eigs
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, eigs
 
     operator: Any = linalg.LinearOperator
     operator = operator((size, size), matvec=times, dtype=float)
+    control = {"v0": start[:size], "tol": 1e-9, "ncv": min(size, max(4 * count, 40))}
     try:
-        return eigs(operator, k=count, which="LM", v0=start, tol=1e-9, ncv=max(4 * count, 40))
+        return *eigs(operator, k=count, which=which, **control), True
     except ArpackNoConvergence as partly:
         if not len(partly.eigenvalues):
             raise ValueError(
                 f"The Krylov space found no eigenvalue of {size} weights; ask for more modes."
             ) from None
-        return partly.eigenvalues, partly.eigenvectors
+        return partly.eigenvalues, partly.eigenvectors, False
+    except ArpackError as failed:
+        raise ValueError(f"The Krylov space failed: {failed}; take through='jacobian'.") from None
 
 
 def _distinct(values):

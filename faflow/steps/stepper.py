@@ -5,6 +5,7 @@ from numbers import Real
 
 import numpy as np
 
+from ..derived import Derived
 from ..nets import replaced
 from ..rule import of_layer
 from ..rules import FAStar
@@ -40,8 +41,7 @@ class Stepper:
                 raise ValueError(f"Unknown {name} {getattr(self, name)!r}; choose from {choices}.")
         if self.nesterov and (not beta or self.order != "together"):
             raise ValueError("nesterov needs momentum, and all layers together.")
-        inside = getattr(getattr(rule, "of", None), "decay", 0)
-        if self.decay == "decoupled" and inside != 0:
+        if self.decay == "decoupled" and isinstance(rule, Derived) and rule.decays:
             raise ValueError(f"{rule.name} has its decay inside; decoupled decay is a rule's own.")
         if isinstance(rule, FAStar) and (beta or self.order != "together"):
             raise ValueError("FAStar fits its last layer at each step: no momentum, no order.")
@@ -76,6 +76,7 @@ def _exp(x):
 
 def sizes_of_steps(eta, steps):
     """(steps,) the size of every step, from a number, one for each step, or a function of n."""
+    eta = eta.item() if isinstance(eta, np.ndarray) and not eta.ndim else eta
     each = callable(eta) or (hasattr(eta, "__iter__") and not isinstance(eta, str))
     if not each:
         values = [eta] * steps
@@ -85,7 +86,7 @@ def sizes_of_steps(eta, steps):
         raise ValueError(f"eta has {len(values)} entries, but there are {steps} steps.")
     for n, one in enumerate(values):
         real = isinstance(one, Real) and not isinstance(one, bool)
-        if not (real and np.isfinite(one) and one > 0):
+        if not (real and 0 < one < np.inf):
             where = f" at step {n + 1}" * each
             raise ValueError(f"eta must be a positive number, but is {one!r}{where}.")
     return np.array(values, dtype=float)
