@@ -17,13 +17,17 @@ from faflow import (
     SignFA,
     Solution,
     Task,
+    compare,
     data,
+    drift,
     init,
     integrate,
     iterate,
     laws,
     loss,
     plot,
+    stability,
+    stability_along,
 )
 
 SIZES = (6, 5, 4, 3)
@@ -252,3 +256,88 @@ def test_a_solution_loaded_without_how_it_was_made_can_be_drawn(flow, ax):
     bare = Solution(flow.ts, flow.w, flow.rule, flow.task)
     plot.drift(bare, laws.feedback_balance, ax)
     assert len(plot.summary(bare).axes) == 3
+
+
+def labels(ax):
+    return ax.get_legend_handles_labels()[1]
+
+
+@pytest.fixture(scope="module")
+def small():
+    rng = np.random.default_rng(0)
+    rule = FA.random((3, 4, 2))
+    task = Task(rng.standard_normal((3, 5)), rng.standard_normal((2, 5)), "tanh")
+    return rule, task, init((3, 4, 2))
+
+
+def test_compared_draws_every_order_against_the_step_size(small, ax):
+    made = compare(*small, 0.2, [0.2 / 10, 0.2 / 20, 0.2 / 40], orders=(1, 2))
+    assert plot.compared(made, ax) is ax
+    for order, name in zip((1, 2), labels(ax), strict=True):
+        assert name == f"order {order}: slope {made.observed(order):.2f}"
+        assert np.array_equal(drawn(ax, name), made.errors[order])
+    assert np.array_equal(ax.get_lines()[0].get_xdata(), made.etas)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step size η", "|steps − flow| at t = 0.2")
+
+
+def test_the_spectrum_is_drawn_with_the_region_of_steps_that_are_stable(small, ax):
+    rule, task, w0 = small
+    found = stability(rule, task, w0)
+    plot.spectrum(found, ax=ax)
+    grows = np.abs(1 + found.eta * found.values) > 1 + 1e-9
+    assert f"{(~grows).sum()} modes that decay" in labels(ax)
+    edge = ax.get_lines()[0].get_xydata()
+    np.testing.assert_allclose(np.abs(1 + edge[:, 0] + 1j * edge[:, 1]), 1, rtol=1e-12)
+    decaying = found.eta * found.values[~grows]
+    assert np.array_equal(drawn(ax, f"{(~grows).sum()} modes that decay"), decaying.imag)
+    assert drawn(ax, "critical") == [found.eta * found.critical.imag]
+    assert ax.get_title() == f"η = {found.eta:.4g}"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Re ηλ", "Im ηλ")
+
+
+def test_beyond_the_threshold_the_spectrum_shows_the_modes_that_grow(small, ax):
+    rule, task, w0 = small
+    found = stability(rule, task, w0, momentum=0.5)
+    eta = 1.5 * found.eta
+    plot.spectrum(found, eta, ax)
+    roots = [np.abs(np.roots([1, -(1.5 + eta * v), 0.5])).max() for v in found.values]
+    assert f"{(np.array(roots) > 1 + 1e-9).sum()} modes that grow" in labels(ax)
+    edge = ax.get_lines()[0].get_xydata()
+    ellipse = ((edge[:, 0] + 1.5) / 1.5) ** 2 + (edge[:, 1] / 0.5) ** 2
+    np.testing.assert_allclose(ellipse, 1, rtol=1e-12)
+    assert ax.get_title() == f"η = {eta:.4g}, β = 0.5"
+
+
+def test_a_spectrum_without_a_threshold_asks_for_a_step_size(small, ax):
+    rule, task, w0 = small
+    still = stability(rule, Task(task.X, 0 * task.Y), tuple(0 * W for W in w0))
+    with pytest.raises(ValueError, match=r"no η\* to draw; give eta="):
+        plot.spectrum(still, ax=ax)
+    assert labels(plot.spectrum(still, 0.1, ax)) == ["stable", "0 modes that decay"]
+
+
+def test_the_edge_is_drawn_along_the_run_with_the_step_size_dashed(small, ax):
+    rule, task, w0 = small
+    times, found = stability_along(iterate(rule, task, w0, eta=0.1, steps=20), [0, 10, 20])
+    plot.edge(times, found, 0.1, ax)
+    assert np.array_equal(drawn(ax, "η*"), [one.eta for one in found])
+    assert np.array_equal(drawn(ax, "2/ρ(J)"), [one.naive for one in found])
+    assert set(drawn(ax, "η = 0.1")) == {0.1}
+    assert ax.get_ylabel() == "step size"
+
+
+def test_the_law_of_steps_is_drawn_as_seen_as_told_and_to_leading_order(small, ax):
+    rule, task, w0 = small
+    sol = iterate(rule, Task(task.X, task.Y), w0, eta=0.05, steps=20)
+    made = drift(laws.feedback_balance, sol)
+    plot.law_of_steps(made, ax)
+    H = sol.measure(laws.feedback_balance)
+    changed = np.linalg.norm(H - H[0], axis=(1, 2))
+    np.testing.assert_allclose(drawn(ax, "seen"), changed, atol=1e-14)
+    np.testing.assert_allclose(drawn(ax, "predicted, exact"), changed, atol=1e-14)
+    told = np.linalg.norm(made.integral, axis=(1, 2))
+    np.testing.assert_allclose(drawn(ax, "leading order"), told, rtol=1e-12)
+    decaying = iterate(FA(rule.B, decay=0.1), task, w0, eta=0.05, steps=3)
+    other = plot.law_of_steps(drift(laws.feedback_balance, decaying), Figure().add_subplot())
+    assert "leading order" not in labels(other)

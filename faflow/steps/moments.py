@@ -1,6 +1,7 @@
 """Mean and covariance of the weights under steps with random samples, without drawing any."""
 
 from dataclasses import dataclass
+from itertools import count as count_from
 from numbers import Integral
 from typing import Any
 
@@ -15,6 +16,9 @@ from .drift import expanded
 from .modified import check_eta
 
 LARGEST = 200
+
+MOST = 20_000
+"""Evaluations of the equations, after which they are said not to be followed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,8 @@ def moments(rule, task, w0, ts, *, eta, size, replace=False, rtol=1e-10, atol=1e
         sum, so that F is size/N times the velocity on all N samples.
     size, replace: of `sampled`, which draws such batches.
     For at most 200 weights, and smooth activations.  Returns `Moments`.
-    Raises ValueError or TypeError for bad input, and RuntimeError if the mean blows up.
+    Raises ValueError or TypeError for bad input, and RuntimeError if the mean blows up
+    or its equations are too stiff.
     """
     w0, ts = ready(rule, task, w0), checked_times(ts)
     check_eta(eta)
@@ -77,7 +82,14 @@ def moments(rule, task, w0, ts, *, eta, size, replace=False, rtol=1e-10, atol=1e
     _check(rule, task, w0, ts, samples, size, replace)
     shares = Shares(rule, task, size, replace)
 
+    evaluated = count_from(1)
+
     def velocity(t, y):
+        if next(evaluated) > MOST:
+            raise RuntimeError(
+                f"The moments could not be followed to t = {ts[-1]:g}: at t = {t:g} the"
+                f" {MOST} evaluations of their equations are spent."
+            )
         w, P = unflat(y[:count], w0), y[count:].reshape(count, count)
         P = (P + P.T) / 2
         F = flat(shares.mean(w))
