@@ -204,9 +204,9 @@ def test_with_momentum_steps_are_stable_up_to_the_threshold(beta):
         if share < 1:
             assert max(far[200:]) < 0.9 * max(far[:101])
         else:
-            grown = (max(far[200:]) / max(far[100:201])) ** (1 / 100)
+            grown = (max(far[70:101]) / max(far[40:71])) ** (1 / 30)
             assert grown > 1
-            assert grown == pytest.approx(found.growth(eta), rel=2e-3)  # which turns, too
+            assert grown == pytest.approx(found.growth(eta), rel=1e-2)  # which turns, too
         step = np.abs(np.roots([1, -(1 + beta + eta * found.critical), beta])).max()
         assert replaced_values(found, [found.critical]).growth(eta) == pytest.approx(step)
 

@@ -64,8 +64,9 @@ class Shares:
     """A batch's velocity as a sum over its samples: g = Σ hₙ over n in a batch of `size` of N.
 
     Each sample carries 1/size of the decay.  mean: the velocity g has in the mean, size/N · Σ hₙ
-    over all.  whole: w ↦ Σ hₙ over all samples.  each: w ↦ hₙ for every n.  A sum over pairs of
-    different samples is met with probability `pair` in a batch.
+    over all.  whole: w ↦ Σ hₙ over all samples.  each: w ↦ hₙ for every n.  What is bilinear in g
+    is in the mean `same` Σ Q(hₙ, hₙ) + `pair` Σ Q(hₙ, hₘ), n ≠ m; with replacement a batch may also
+    have a sample twice.
     Raises ValueError for a rule whose velocities are no sums over samples.
     """
 
@@ -76,7 +77,9 @@ class Shares:
         with_decay = lambda factor: replaced(rule, decay=_times(factor, rule.decay))
         self.share = size / samples
         self.pair = size * (size - 1) / samples**2
+        self.same = self.share + self.pair
         if not replace:
+            self.same = self.share
             self.pair = size * (size - 1) / max(1, samples * (samples - 1))
         self.whole = partial(with_decay(samples / size), task)
         only = lambda n: task.with_data(task.X[:, n : n + 1], task.Y[:, n : n + 1])

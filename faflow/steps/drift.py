@@ -223,7 +223,7 @@ def _integral(law, solution, made, sizes, arguments):
         if not shares:
             return Q(w, flow(task, w))
         alone = sum(Q(w, h) for h in shares.alone(w))
-        return shares.pair * Q(w, shares.whole(w)) + (shares.share - shares.pair) * alone
+        return shares.pair * Q(w, shares.whole(w)) + (shares.same - shares.pair) * alone
 
     from scipy.integrate import cumulative_simpson
 

@@ -82,7 +82,7 @@ class Modified(Derived):
         whole = directional(shares.whole, w, shares.whole(w))[1]
         own = zip(shares.each, shares.alone(w), strict=True)
         alone = _summed([directional(one, w, h)[1] for one, h in own])
-        parts = _times(shares.pair, whole), _times(shares.share - shares.pair, alone)
+        parts = _times(shares.pair, whole), _times(shares.same - shares.pair, alone)
         return _summed([mean, *(_times(-self.eta / 2, part) for part in parts)])
 
     def shifted(self, task, w0):

@@ -98,7 +98,7 @@ def moments(rule, task, w0, ts, *, eta, size, replace=False, rtol=1e-10, atol=1e
         own = np.stack([flat(h) for h in shares.alone(w)])
         total = own.sum(0)
         both = np.outer(total, total) - own.T @ own
-        scatter = shares.share * own.T @ own + shares.pair * both - np.outer(F, F)
+        scatter = shares.same * own.T @ own + shares.pair * both - np.outer(F, F)
         moved = F + float(eta) / 2 * (bent - J @ F)
         return np.concatenate([moved, (J @ P + P @ J.T + scatter).ravel()])
 
