@@ -75,7 +75,36 @@ def test_flips_are_counted_one_by_one():
     path = np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]).reshape(-1, 1, 1)
     ones = np.ones((6, 1, 1))
     sol = ff.Solution(np.arange(6.0), (path, path, ones), ff.GD(), task)
-    assert kinks(sol) == (10, 2, ((0, 0, 0, 5), (0, 0, 1, 5)))
+    assert kinks(sol) == (10, 2, ((0, 0, 0, 5), (0, 0, 1, 5)), (0, 0))
+
+
+def test_weights_fed_back_by_their_signs_make_kinks_where_these_change():
+    """Also inside another rule; not where tanh(beta W) comes back, nor in the first layer."""
+    task = ff.Task([[1.0]], [[1.0]])
+    path = np.array([1.0, -1.0, -2.0, 1.0]).reshape(-1, 1, 1)
+    made = lambda rule: kinks(ff.Solution(np.arange(4.0), (path, path), rule, task))
+    assert made(ff.SignFA()) == made(ff.modified(ff.SignFA(), 0.1)) == (2, 1, (), (2, 1))
+    assert str(made(ff.SignFA())) == "2 changes of sign by 1 weights fed back by it"
+    assert made(ff.SignFA(beta=2.0)).flips == made(ff.GD()).flips == 0
+
+
+def test_across_a_change_of_sign_no_order_above_one_is_claimed():
+    rule, task, w0 = problem(ff.SignFA, seed=3)
+    made = ff.compare(rule, task, w0, 0.4, [0.02, 0.01], orders=(1, 2))
+    assert made.crossed
+    with pytest.raises(ValueError, match=r"No order above 1 is claimed across kinks: .*fed back"):
+        made.observed(2)
+    with pytest.raises(ValueError, match="leading error needs a smooth rule; give SignFA a beta"):
+        ff.leading_error(rule, task, w0, [0, 1])
+
+
+def test_the_flow_that_steps_are_compared_with_is_as_fine_as_the_smallest_of_them():
+    """Across kinks: on a quarter of the largest size it would itself be as far as they are."""
+    rule, task, w0 = sliding()
+    etas = [0.4 / n for n in (4, 64)]
+    made = ff.compare(rule, task, w0, 0.4, etas, orders=(1,))
+    alone = ff.compare(rule, task, w0, 0.4, etas[1:], orders=(1,))
+    assert made.errors[1][1] == pytest.approx(alone.errors[1][0], rel=1e-9)
 
 
 def test_a_smooth_task_has_no_kinks():

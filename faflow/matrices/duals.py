@@ -137,7 +137,7 @@ class Dual(Uncompared):
 def _moving(value, moved, level):
     """The dual number, its increment in the shape to which its value has been broadcast."""
     wanted, seen = (getattr(M, "shape", None) for M in (value, moved))
-    if None not in (wanted, seen) and wanted != seen:
+    if wanted is not None and seen is not None and wanted != seen:
         moved = moved + np.zeros(wanted, dtype=int)
     return Dual(value, moved, level)
 
