@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .activations import exp
 from .draws import generator
 from .matrices import inner, scaled
 from .nets import layer_names, replaced
@@ -293,16 +294,15 @@ class Attention:
 
     def output(self, task, w):
         columns = [w["O"] @ w["V"] @ y for _, y, _, _ in self._seen(task, w)]
-        return task.X.__array_namespace__().concat(columns, axis=1)
+        return columns[0].__array_namespace__().concat(columns, axis=1)
 
     def _seen(self, task, w):
         """Of every sample the token that asks, the tokens' mean by α, the tokens and α."""
-        xp = task.X.__array_namespace__()
         for k in range(task.X.shape[1]):
             X = task.X[:, k].reshape(self.tokens, -1).T
             x = X[:, -1:]
             scores = (w["K"] @ X).T @ (w["Q"] @ x)
-            weights = xp.exp(scores - scores.max())
+            weights = exp(scores - scores.max())
             weights = weights / weights.sum()
             yield x, X @ weights, X, weights
 

@@ -107,6 +107,17 @@ def test_the_flow_that_steps_are_compared_with_is_as_fine_as_the_smallest_of_the
     assert made.errors[1][1] == pytest.approx(alone.errors[1][0], rel=1e-9)
 
 
+def test_a_decay_that_jumps_does_so_where_a_step_begins():
+    rule, task, w0 = problem(ff.FA, "tanh", seed=1, decay=ff.Piecewise((0.25,), (0.0, 1.0)))
+    made = ff.compare(rule, task, w0, 0.5, [0.5 / 40, 0.5 / 80])
+    for order in (1, 2, 3):
+        assert abs(made.observed(order) - order) < 0.15
+    with pytest.raises(ValueError, match=r"decay jumps at t = 0\.25, which every step size must"):
+        ff.compare(rule, task, w0, 0.5, [0.5 / 5])
+    with pytest.raises(ValueError, match="leading error needs a decay that is constant in time"):
+        ff.leading_error(rule, task, w0, [0, 0.5])
+
+
 def test_a_smooth_task_has_no_kinks():
     rule, task, w0 = problem(ff.GD, "tanh")
     assert str(kinks(ff.iterate(rule, task, w0, eta=0.1, steps=3))) == "no kinks crossed"

@@ -115,6 +115,27 @@ def test_quotients_and_powers_have_their_derivatives():
         assert [part[0].item() for part in at(f)] == pytest.approx([first, second], rel=1e-14)
 
 
+NETWORKS = [
+    (ff.Residual(), (3, 4, 3), 3, "tanh"),
+    (ff.Convolution(2), (2, 3, 2), 4, "tanh"),
+    (ff.Attention(3), (2, 2, 3, 2), 6, "linear"),
+    (ff.Gains(), (3, 4, 2), 3, "tanh"),
+]
+
+
+@pytest.mark.parametrize(("network", "sizes", "rows", "phi"), NETWORKS)
+def test_rules_on_networks_have_derivatives_by_differences(network, sizes, rows, phi):
+    rng = np.random.default_rng(1)
+    rule = ff.On.random(sizes, of=ff.FA, network=network)
+    task = ff.Task(rng.standard_normal((rows, 3)), rng.standard_normal((sizes[-1], 3)), phi)
+    w = rule.start(sizes)
+    u = tuple(rng.standard_normal(W.shape) for W in w)
+    at = lambda t: flat(rule(task, tuple(W + t * V for W, V in zip(w, u, strict=True))))
+    told = (8 * (at(1e-3) - at(-1e-3)) - at(2e-3) + at(-2e-3)) / 0.012
+    made = flat(along(rule, task, w, u))
+    assert np.abs(told - made).max() < 1e-7 * np.abs(made).max()
+
+
 class Averaged(ff.FA):
     def velocity(self, task, w):
         return tuple(V - np.mean(V) for V in super().velocity(task, w))

@@ -112,7 +112,7 @@ def compare(
     """Steps of several sizes up to the time `T`, against the flow and its modified flows.
 
     T: in units of 1/learning rate.  etas: step sizes; each must divide T, with momentum β after
-        division by 1 - β.
+        division by 1 - β, and the times at which the decay jumps.
     orders: of `modified`, 1 being the flow itself; up to 2 with momentum.
     momentum: of the steps; the modified flow then starts where `Modified.shifted` says.
     rtol, atol, max_steps: of the flows, by SciPy's dop853; where steps cross kinks, at which error
@@ -124,6 +124,7 @@ def compare(
     w0 = ready(rule, task, w0)
     check_momentum(momentum)
     etas, counts = _steps(T, etas, momentum)
+    _check_jumps(rule, T, etas / (1 - momentum))
     orders = _orders(orders, momentum)
     errors, seen, notes = {r: np.full(len(etas), np.nan) for r in orders}, [], []
     flow, scale, met = None, 0.0, Kinks(0, 0, ())
@@ -188,6 +189,14 @@ def _steps(T, etas, momentum):
             f" {made[n]:g} goes {counts[n]:g} times into {T * (1 - momentum):g}."
         )
     return made, np.rint(counts).astype(int)
+
+
+def _check_jumps(rule, T, sizes):
+    """Raise ValueError unless a step begins wherever the decay jumps on the way."""
+    for t in rule.jumps():
+        off = np.abs(t / sizes - np.rint(t / sizes)).max()
+        if 0 < t < T and off > 1e-9 * max(1.0, T / sizes.min()):
+            raise ValueError(f"The decay jumps at t = {t:g}, which every step size must divide.")
 
 
 def _orders(orders, momentum):

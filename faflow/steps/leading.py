@@ -74,6 +74,8 @@ def leading_error(rule, task, w0, ts, *, bound=False, rtol=1e-10, atol=1e-12):
             f"The leading error needs a smooth activation, such as softplus(50), but"
             f" {next(a.name for a in task.activations if not a.smooth)} has kinks."
         )
+    if rule.jumps():
+        raise ValueError("The leading error needs a decay that is constant in time.")
     if rule.signed(w0):
         raise ValueError(f"The leading error needs a smooth rule; give {rule.name} a beta.")
     size = sum(W.size for W in w0)
