@@ -40,6 +40,17 @@ def test_steps_follow_the_modified_flow_of_each_order(kind, order):
     assert abs(observed(errors) - order) < 0.1
 
 
+def test_the_rates_of_layers_count_once():
+    rule, task, w0 = problem(ff.FA, "tanh", seed=1, rates=(0.5, 0.3, 2.0))
+    for V, U in zip(ff.modified(rule, 0.1, 1)(task, w0), rule(task, w0), strict=True):
+        np.testing.assert_array_equal(V, U)
+    made = ff.compare(rule, task, w0, 0.5, [0.5 / 40, 0.5 / 80], (1, 2, 3))
+    for order in (1, 2, 3):
+        assert abs(made.observed(order) - order) < 0.1
+    law = laws.layer_feedback_balance
+    assert law(ff.modified(rule, 0.1), w0) == law(rule, w0)
+
+
 @pytest.mark.parametrize("kind", RULES)
 def test_the_recursion_gives_what_the_formulas_give(kind):
     rule, task, w = moderate(kind, bias=True)
