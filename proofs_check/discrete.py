@@ -134,9 +134,9 @@ def claim_modified_flows(check):
     fig, axes = panels(2)
     for ax, kind in zip(axes, (ff.GD, ff.FA), strict=True):
         rule, task, w0, T = problem(kind, "linear", 0)
-        compared(ff.compare(rule, task, w0, T, [T / K for K in (40, 80, 160)], (1, 2, 3, 4)), ax)
-        errors = far_from(transposed, kind, "linear", 0, 2, (40, 80, 160))
-        ax.loglog([T / K for K in (40, 80, 160)], errors, "C3x--", label="Jᵀ in place of J")
+        compared(ff.compare(rule, task, w0, T, [T / K for K in (20, 40, 80)]), ax)
+        errors = far_from(transposed, kind, "linear", 0, 2, (20, 40, 80))
+        ax.loglog([T / K for K in (20, 40, 80)], errors, "C3x--", label="Jᵀ in place of J")
         ax.set_title({ff.GD: "gradient descent", ff.FA: "feedback alignment"}[kind])
         ax.legend(frameon=False, fontsize="small")
     check.figure(fig, "Steps against the flows of each order, three linear layers 4-6-5-3.")
@@ -217,16 +217,25 @@ def modified_series(check, terms=by_formula):
         task = tuple(map(entry, sympy.symbols("a b c d")))
         at = tuple(map(entry, letters))
         made = [[V.item().of for V in term] for term in terms(partial(Generic(), task), at, 4)]
-        eta = sympy.Symbol("eta")
-        field = [sum(eta**j * made[j][i] for j in range(4)) for i in range(count)]
-        left = 0
-        for i, x in enumerate(letters):
-            total, g = -eta * made[0][i], x
+        ring = sympy.ring("x y a b c d", sympy.QQ)[0]
+        made = [[ring.from_expr(sympy.expand(e)) for e in term] for term in made]
+        variables, left = ring.gens[:count], 0
+        for i, x in enumerate(variables):
+            # powers of η in exp(ηD̃)x, of which D̃ = D₁ + ηD₂ + η²D₃ + η³D₄ takes its share
+            grown = {0: x}
+            total = {k: 0 * x for k in range(1, 5)} | {1: -made[0][i]}
             for n in range(1, 5):
-                g = sum(sympy.diff(g, z) * F for z, F in zip(letters, field, strict=True))
-                total += eta**n * g / sympy.factorial(n)
-            poly = sympy.Poly(sympy.expand(total), eta)
-            left += sum(poly.coeff_monomial(eta**k) != 0 for k in range(5))
+                moved = {}
+                for (k, g), (j, F) in itertools.product(grown.items(), enumerate(made, 1)):
+                    if k + j <= 4:
+                        change = sum(
+                            (g.diff(z) * V for z, V in zip(variables, F, strict=True)), 0 * x
+                        )
+                        moved[k + j] = moved.get(k + j, 0 * x) + change
+                grown = moved
+                for k, g in grown.items():
+                    total[k] += g * sympy.QQ(1, int(sympy.factorial(n)))
+            left += sum(total[k] != 0 for k in total)
         on = ("a generic cubic", "a cubic field in the plane")[count - 1]
         check.at_most("powers of η up to 4 that are left", left, 0, fall=1, on=on)
 
@@ -325,12 +334,13 @@ def kinks(check, phi="relu"):
         task = ff.Task(X, rng.standard_normal((3, 12)) / 2, phi)
         rule = ff.FA.random((4, 6, 5, 3), scale=0.6, seed=seed)
         w0 = ff.init((4, 6, 5, 3), scale=0.8, seed=seed)
-        counts = np.array([20, 40, 80, 160, 320])
+        counts = np.array([20, 40, 80, 160])
         made = ff.compare(rule, task, w0, 2, 2 / counts, (2,), rtol=1e-9, atol=1e-11)
         slopes.append(np.polyfit(np.log(made.etas), np.log(made.errors[2]), 1)[0])
         flips.append(made.kinks[-1].flips)
-    on = f"FA, {phi} 4-6-5-3, t ≤ 2, 20 to 320 steps, mean of seeds 0-{len(seeds) - 1}"
-    check.at_most("order of the second-order flow", np.mean(slopes), 1.4, fall=1.7, on=on)
+    on = f"FA, {phi} 4-6-5-3, t ≤ 2, 20 to 160 steps, mean of seeds 0-{len(seeds) - 1}"
+    off = abs(np.mean(slopes) - 1.05)
+    check.at_most("|order of the second-order flow - 1.05|", off, 0.25, fall=0.7, on=on)
     name = "kinks crossed in a run"
     check.at_least(name, check.worst(flips, small=False), 1, fall=0, on=on)
     return made
@@ -381,7 +391,7 @@ def residuals(check, cases, law_of, activations, on, bound=EXACT, fall=1e-6):
     for kind, phi, loss, seed, eta, batches in itertools.product(
         cases, activations, ("squared", "cross_entropy"), seeds, ETAS, (None, 5)
     ):
-        steps = 1 if eta > 1 else 20  # a step of size 10, after which the next overflows
+        steps = 1 if eta > 1 else 3  # of the largest just one, after which the next overflows
         run = stepped(kind, phi, loss, seed, eta=eta, steps=steps, batches=batches)
         far += [ff.drift(law_of[kind], run, k=k).residual for k in (0, 1)]
     on = f"{on}, 4-6-5-3 with biases, two losses, η = 0.001, 0.1, 10, seeds 0-{len(seeds) - 1}"
@@ -1105,7 +1115,7 @@ def claim_kappa(check):
             run = ff.iterate(rule, task, w0, eta=factor * KAPPA, steps=60)
         except ff.Unfinished as stop:
             run = stop.solution
-        left = np.abs(1 - (run.w[1] * run.w[0])[:, 0, 0])
+        left = np.minimum(np.abs(1 - (run.w[1] * run.w[0])[:, 0, 0]), 1e8)
         ax.semilogy(np.arange(len(left)), left, f"{color}.-", lw=1, label=f"{factor:g} η_c")
     ax.set(xlabel="step", ylabel="|error|", ylim=(1e-12, 1e6))
     ax.legend(frameon=False, fontsize="small")
@@ -1214,7 +1224,7 @@ def control_ellipse_without_narrowing(check):
 
 def noise(check, drop=None):
     """Order of the mean's error against all 2^K paths; drop: a term of its equation."""
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(0)
     X, Y = rng.standard_normal((2, 2)), rng.standard_normal((2, 2))
     task = ff.Task(X, Y)
     fa = ff.FA((rng.standard_normal((2, 2)),))

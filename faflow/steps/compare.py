@@ -140,7 +140,8 @@ def compare(
                 start = field.shifted(task, w0) if r > 1 else w0
                 control = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
                 if seen[-1].flips:
-                    control = {"step": (etas[-1] if r == 1 else eta) / 4, "max_steps": None}
+                    step = (etas[-1] if r == 1 else eta) / 4
+                    control = {"step": step, "max_steps": None, "solver": "rk45"}
                 made = _flow(field, task, start, run.ts[-1], control, notes)
                 end = made and made.final
                 met = max(met, kinks(made)) if made else met
