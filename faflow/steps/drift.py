@@ -1,6 +1,7 @@
 """What discrete steps do to a law, exactly: step by step, summed, and as an integral."""
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from math import exp
 from numbers import Integral
 from typing import Any
@@ -18,9 +19,6 @@ from .iterate import ENGINES
 
 NODES = 200
 
-KINKED = {"rtol": 1e-6, "atol": 1e-9}
-"""How the flow is followed where it has kinks, at which error control may stall."""
-
 
 @dataclass(frozen=True, eq=False)
 class Drift:
@@ -28,8 +26,6 @@ class Drift:
 
     ts: (steps + 1,).  etas: (steps,).  seen: law(w₊) - law(w), (steps, …).  parts: the same,
     predicted, by cause: "steps", "decay", "momentum"; `predicted` is their sum.
-    integral: the change since the start to leading order in η, (steps + 1, …); None where there is
-    no such formula, or where the flow could not be followed.
     scale: largest entry of the law or of its change.
     """
 
@@ -37,13 +33,21 @@ class Drift:
     etas: np.ndarray
     seen: np.ndarray
     parts: dict
-    integral: Any
+    followed: Any
     scale: float
     label: str = ""
 
     @property
     def predicted(self):
         return sum(self.parts.values())
+
+    @cached_property
+    def integral(self):
+        """The change since the start to leading order in η, (steps + 1, …), along the flow.
+
+        None where there is no such formula, or where the flow could not be followed.
+        """
+        return self.followed()
 
     @property
     def residual(self):
@@ -96,7 +100,7 @@ def drift(law, solution, **arguments):
     Returns a `Drift`.  Where its `residual` is not rounding, or its `rate` not that over η, the
     rule does not keep the law.  `integral` is η∫Q(F) dt along the flow, with momentum times
     (1 + β)/(1 - β)², and for batches of given size their mean; not for decay, samplers, or both
-    batches and momentum, nor where the flow blows up or slides along a kink.
+    batches and momentum, nor where the flow blows up.
     Raises ValueError for another solution, or a law that is no polynomial of the weights along the
     steps, nor, with Nesterov's momentum, a quadratic one.
     """
@@ -143,9 +147,9 @@ def drift(law, solution, **arguments):
         v = moved
     seen = np.diff(values, axis=0)
     scale = max(np.abs(values).max(), np.abs(seen).max()) or 1.0
-    integral = _integral(law, solution, made, sizes, arguments)
+    followed = partial(_integral, law, solution, made, sizes, arguments)  # a flow, when asked for
     label = f"{_name(law)} of {rule.name}"
-    return Drift(solution.ts, sizes, seen, parts, integral, float(scale), label)
+    return Drift(solution.ts, sizes, seen, parts, followed, float(scale), label)
 
 
 def _name(law):
@@ -212,7 +216,9 @@ def _integral(law, solution, made, sizes, arguments):
     flow = _rated(rule, shares.share) if shares else rule
     parts = -(-NODES // len(sizes))
     ts = np.interp(np.arange(len(sizes) * parts + 1) / parts, np.arange(len(solution)), solution.ts)
-    control = {"rtol": 1e-9, "atol": 1e-12} if task.smooth else KINKED | {"max_steps": 5 * len(ts)}
+    control = {"rtol": 1e-9, "atol": 1e-12}
+    if not task.smooth:  # error control stalls at kinks; the steps stop at every time anyway
+        control = {"step": float(np.diff(ts).min()), "max_steps": None, "solver": "rk45"}
     try:
         path = integrate(flow, task, solution.at(0), ts, engine="scipy", **control)
     except Unfinished:
