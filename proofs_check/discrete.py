@@ -94,7 +94,9 @@ def far_from(field, kind, name, seed, order, counts=(80, 160)):
     errors = []
     for K in counts:
         run = ff.iterate(rule, task, w0, eta=T / K, steps=K, every=K)
-        flow = ff.integrate(field(rule, T / K, order), task, w0, run.ts, **TIGHT)
+        made = field(rule, T / K, order)
+        control = {"rtol": 1e-8, "atol": 1e-10} if isinstance(made, OtherSeries) else TIGHT
+        flow = ff.integrate(made, task, w0, run.ts, **control)
         errors.append(np.linalg.norm(ends(run) - ends(flow)))
     return errors
 
@@ -164,7 +166,7 @@ def control_modified_flows_swapped_coefficients(check):
 
 
 def transposed_is_worse(check, field=transposed):
-    seeds = range(check.tier(quick=2, full=5))
+    seeds = range(check.tier(quick=1, full=4))
     ratios = []
     for name, seed in itertools.product(("linear", "tanh"), seeds):
         ratios.append(
@@ -476,27 +478,25 @@ def control_neurons_in_a_step_matrix_of_relu(check):
 def integral(check, power=0):
     """power: of η by which the integral is wrong."""
     seeds = range(check.tier(quick=2, full=5))
-    for name, phi in (("three linear layers", "linear"), ("ReLU", "relu")):
+    for name, law in (("factorisation", laws.feedback_balance), ("linear", LAYERS[ff.FA])):
         off = []
         for seed in seeds:
-            rule, task, w0, T = problem(ff.FA, "linear", seed)
-            task = replace(task, phi=phi)
+            rule, task, w0, T = problem(ff.FA, name, seed)
             K = 400
             run = ff.iterate(rule, task, w0, eta=T / K, steps=K)
-            for k in (0, 1):
-                made = ff.drift(laws.layer_feedback_balance, run, k=k)
-                ratio = made.cumulative[-1] / (made.integral[-1] * (T / K) ** power)
-                off.append(abs(ratio - 1))
-        on = f"FA, {name} 4-6-5-3, 400 steps to t = 1, seeds 0-{len(seeds) - 1}"
-        check.at_most("|drift over its integral - 1|", check.worst(off), 0.03, fall=0.5, on=on)
+            made = ff.drift(law, run)
+            said = made.integral[-1] * (T / K) ** power
+            off.append(np.linalg.norm(made.cumulative[-1] - said) / np.linalg.norm(said))
+        on = f"FA, {name}, 400 steps to t = 1, seeds 0-{len(seeds) - 1}"
+        check.at_most("drift less its integral, over that", check.worst(off), 0.03, fall=0.5, on=on)
 
 
 def claim_drift_integral(check):
     r"""All steps together move FA's law by $\tfrac\eta2\int|F_i|^2dt\,(1+O(\eta))$ along the flow.
 
-    Of momentum and batches the factor and the mean are in `drift`.
+    The factor for momentum and the mean for batches are in `drift`.
 
-    Assumes: piecewise linear layers, no decay.
+    Assumes: linear layers, no decay; with kinks, no slide along one.
     Source: derived in this project.
     Class: derived
     """

@@ -16,6 +16,7 @@ from ..rule import of_layer
 from ..solution import Unfinished, evaluated
 from .batches import Shares, summed
 from .iterate import ENGINES
+from .kinks import kinks
 
 NODES = 200
 
@@ -100,7 +101,7 @@ def drift(law, solution, **arguments):
     Returns a `Drift`.  Where its `residual` is not rounding, or its `rate` not that over η, the
     rule does not keep the law.  `integral` is η∫Q(F) dt along the flow, with momentum times
     (1 + β)/(1 - β)², and for batches of given size their mean; not for decay, samplers, or both
-    batches and momentum, nor where the flow blows up.
+    batches and momentum, nor where the flow blows up or slides along a kink.
     Raises ValueError for another solution, or a law that is no polynomial of the weights along the
     steps, nor, with Nesterov's momentum, a quadratic one.
     """
@@ -222,6 +223,8 @@ def _integral(law, solution, made, sizes, arguments):
     try:
         path = integrate(flow, task, solution.at(0), ts, engine="scipy", **control)
     except Unfinished:
+        return None
+    if kinks(path).chatter:  # along a slide F is not what the steps take
         return None
     Q = lambda w, field: expanded(law, rule, w, field, arguments)[1]
 
