@@ -94,6 +94,7 @@ class Rule:
             raise ValueError(
                 f"{self.name} must give layer {layer} a velocity of shape {wanted}, not {seen}."
             )
+        # not self.rate(layer), which is that of the rule inside where this one is made from another
         rate, decay = of_layer(self.rates, layer), of_layer(self.decay, layer)
         if isinstance(decay, Piecewise):
             raise TypeError("This decay changes in time: take the rule at one time by .at(t).")

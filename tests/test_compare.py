@@ -27,6 +27,14 @@ def test_errors_are_those_of_the_steps_and_flows_by_themselves():
     assert made.errors[2][0] == pytest.approx(np.sqrt(sum(np.sum(D**2) for D in far)), rel=1e-8)
 
 
+def test_a_flow_that_spends_its_steps_is_said_to_need_smaller_ones():
+    task = ff.Task([[1.0]], [[0.0]])
+    made = ff.compare(ff.GD(), task, (np.ones((1, 1)),), 2, [1, 0.5], orders=(2,), max_steps=5)
+    assert np.isnan(made.errors[2]).all()
+    assert made.notes[0].startswith("GD modified to order 2, eta 1: Stopped at t = ")
+    assert made.notes[1].endswith("Take smaller etas.")
+
+
 def test_with_momentum_the_second_order_is_seen():
     rule, task, w0 = problem(ff.FA, "tanh", seed=1)
     etas = 0.1 / np.array([200, 400])

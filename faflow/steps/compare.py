@@ -107,7 +107,7 @@ def compare(
     momentum=0,
     rtol=TIGHT["rtol"],
     atol=TIGHT["atol"],
-    max_steps=20_000,
+    max_steps=2_000,
 ):
     """Steps of several sizes up to the time `T`, against the flow and its modified flows.
 
@@ -118,6 +118,7 @@ def compare(
     rtol, atol, max_steps: of the flows, by SciPy's dop853; where steps cross kinks, at which error
         control stalls, flows take fixed steps of a quarter of the step size, for the flow itself
         of the smallest one, as the notes say.
+        Where ηJ is not small, flows of high order run away or turn stiff, and spend max_steps.
     Returns a `Comparison`.  Raises ValueError or TypeError for bad input, and `Unfinished` if the
     steps overflow.
     """
@@ -165,7 +166,7 @@ def _flow(field, task, start, T, control, notes):
     try:
         return integrate(field, task, start, ts, engine="scipy", **control)
     except Unfinished as stop:
-        notes.append(f"{field.name}: {stop}")
+        notes.append(f"{field.name}, eta {field.eta:g}: {stop}  Take smaller etas.")
         return None
 
 
