@@ -29,6 +29,7 @@ from faflow import (
     stability,
     stability_along,
 )
+from faflow import drift as drift_of_steps
 
 SIZES = (6, 5, 4, 3)
 
@@ -341,3 +342,72 @@ def test_the_law_of_steps_is_drawn_as_seen_as_told_and_to_leading_order(small, a
     decaying = iterate(FA(rule.B, decay=0.1), task, w0, eta=0.05, steps=3)
     other = plot.law_of_steps(drift(laws.feedback_balance, decaying), Figure().add_subplot())
     assert "leading order" not in labels(other)
+@pytest.fixture(scope="module")
+def turning():
+    """Weights that fit their targets, at which every mode of feedback alignment turns."""
+    w = init((3, 4, 2), scale=0.7, seed=76)
+    return FA.random((3, 4, 2), seed=76), Task(np.eye(3), w[1] @ w[0]), w
+
+
+def test_step_sizes_are_marked_where_they_are(task, ax):
+    rule = FA.random(SIZES, seed=1)
+    plot.compared(compare(rule, task, rule.start(SIZES), 0.1, [0.05, 0.025], orders=(1,)), ax)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.05", "0.025"]
+    assert not len(ax.get_xticks(minor=True))
+
+
+@pytest.mark.parametrize(
+    ("momentum", "part", "groups"),
+    [
+        (0, 0.9, ["stable", "6 modes that decay", "critical"]),
+        (0, 1.1, ["stable", "4 modes that decay", "2 modes that grow", "critical"]),
+        (0.5, 9, ["stable", "6 modes that grow", "critical"]),
+    ],
+)
+def test_the_spectrum_tells_modes_that_decay_from_those_that_grow(
+    turning, momentum, part, groups, ax
+):
+    found = stability(*turning, momentum=momentum)
+    plot.spectrum(found, part * found.eta, ax)
+    assert ax.get_legend_handles_labels()[1] == groups
+    drawn = np.concatenate([line.get_xdata() for line in ax.get_lines()[1:-3]])
+    np.testing.assert_allclose(np.sort(drawn), np.sort(part * found.eta * found.values.real))
+
+
+def test_the_legend_of_a_spectrum_hides_no_mode(turning):
+    ax = plot.spectrum(stability(*turning))
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().y1 <= ax.get_window_extent().y0
+
+
+def test_a_spectrum_of_modes_that_only_grow_has_no_step_size_of_its_own(ax):
+    flat = Task([[1.0]], [[0.0]])
+    found = stability(GD(decay=-2), flat, (np.ones((1, 1)),))
+    with pytest.raises(ValueError, match=r"No mode decays, so that there is no η\* to draw"):
+        plot.spectrum(found, ax=ax)
+    assert "1 modes that grow" in plot.spectrum(found, 0.1, ax).get_legend_handles_labels()[1]
+
+
+def test_the_edge_is_drawn_at_every_time_with_the_step_size_dashed(turning, ax):
+    rule, given, w = turning
+    steps = iterate(rule, given, w, eta=0.1, steps=2)
+    times, found = stability_along(steps)
+    limit, naive, size = plot.edge(times, found, 0.1, ax).get_lines()
+    np.testing.assert_array_equal(limit.get_xdata(), steps.ts)
+    np.testing.assert_allclose(limit.get_ydata(), [one.eta for one in found])
+    assert (naive.get_ydata() > limit.get_ydata()).all()
+    assert limit.get_marker() != "None"
+    assert list(size.get_ydata()) == [0.1, 0.1]
+
+
+@pytest.mark.parametrize(("decay", "lines"), [(0, 3), (0.1, 2)])
+def test_the_law_of_steps_is_drawn_as_seen_predicted_and_to_leading_order(decay, lines, ax):
+    rule = FA.random(SIZES, seed=1, decay=decay)
+    given = Task(np.eye(SIZES[0]), np.ones((SIZES[-1], SIZES[0])))
+    steps = iterate(rule, given, rule.start(SIZES), eta=0.05, steps=4)
+    plot.law_of_steps(drift_of_steps(laws.feedback_balance, steps), ax)
+    seen, predicted, *rest = ax.get_lines()
+    assert len(rest) == lines - 2
+    np.testing.assert_allclose(seen.get_ydata(), predicted.get_ydata(), atol=1e-12)
+    values = steps.measure(laws.feedback_balance)
+    assert seen.get_ydata()[-1] == pytest.approx(np.linalg.norm(values[-1] - values[0]))

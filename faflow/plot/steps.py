@@ -16,6 +16,8 @@ def compared(comparison, ax=None):
             label = f"order {order}: none claimed"
         ax.loglog(comparison.etas, shown, "o-", ms=4, label=label)
     crossed = " (kinks crossed)" * comparison.crossed
+    ax.set_xticks(comparison.etas, [f"{eta:.3g}" for eta in comparison.etas])
+    ax.set_xticks([], minor=True)
     ax.set_xlabel("step size η")
     ax.set_ylabel(f"|steps − flow| at t = {comparison.T:g}{crossed}")
     ax.legend(frameon=False, fontsize="small")
@@ -38,9 +40,9 @@ def spectrum(stability, eta=None, ax=None):
     ax.plot(*edge, color="0.5", lw=1)
     scaled = eta * stability.values
     grows = np.abs(stability.factors(eta)) > 1 + 1e-9
-    ax.plot(*_parts(scaled[~grows]), "C0.", label=f"{(~grows).sum()} modes that decay")
-    if grows.any():
-        ax.plot(*_parts(scaled[grows]), "C3x", label=f"{grows.sum()} modes that grow")
+    for part, style, what in [(~grows, "C0.", "decay"), (grows, "C3x", "grow")]:
+        if part.any():
+            ax.plot(*_parts(scaled[part]), style, label=f"{part.sum()} modes that {what}")
     if np.isfinite(stability.eta):
         ax.plot(*_parts(eta * np.array([stability.critical])), "ko", mfc="none", label="critical")
     ax.axhline(0, color="0.8", lw=0.5)
@@ -50,15 +52,18 @@ def spectrum(stability, eta=None, ax=None):
     ax.set_ylabel("Im ηλ")
     ball = f", β = {beta:g}" * bool(beta)
     ax.set_title(f"η = {eta:.4g}{ball}", fontsize="medium")
-    ax.legend(frameon=False, fontsize="small")
+    # below the axes, for inside it would hide modes, and its grey patch in the grey region itself
+    ax.legend(
+        frameon=False, fontsize="small", ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15)
+    )
     return ax
 
 
 def edge(times, found, eta=None, ax=None):
     """η* along a run, as `stability_along` gives it, and 2/ρ(J); the step size `eta` is dashed."""
     ax = axes(ax)
-    ax.semilogy(times, [one.eta for one in found], "C0", label="η*")
-    ax.semilogy(times, [one.naive for one in found], "C1:", label="2/ρ(J)")
+    ax.semilogy(times, [one.eta for one in found], "C0.-", label="η*")
+    ax.semilogy(times, [one.naive for one in found], "C1.:", label="2/ρ(J)")
     if eta is not None:
         ax.axhline(eta, color="k", ls="--", lw=1, label=f"η = {eta:g}")
     ax.set_ylabel("step size")
