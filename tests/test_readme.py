@@ -32,6 +32,15 @@ def test_the_laws_and_the_certificate_are_those_the_readme_shows(capsys):
     assert seconds(capsys.readouterr().out).strip() == seconds(shown).strip()
 
 
+def test_the_steps_are_compared_with_their_flows_as_the_readme_shows(capsys):
+    block = next(b for b in BLOCKS if "ff.compare" in b)
+    exec(block, {"__name__": "readme"})
+    # residuals differ in their last digits between libraries of linear algebra
+    rough = lambda text: re.sub(r"\d\.\de-1\d", "", text)
+    shown = README.split(block)[1].split("```")[2]
+    assert rough(capsys.readouterr().out).strip() == rough(shown).strip()
+
+
 def test_the_step_of_other_code_is_judged_as_the_readme_shows(capsys):
     block = next(b for b in BLOCKS if "check_step" in b)
     exec(block, {"__name__": "readme"})
