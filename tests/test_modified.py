@@ -51,13 +51,6 @@ def test_the_rates_of_layers_count_once():
     assert law(ff.modified(rule, 0.1), w0) == law(rule, w0)
 
 
-def test_rates_and_decay_of_the_rule_inside_count_once_in_its_principal_flow():
-    rule, task, w = moderate(ff.FA, rates=(0.5, 0.25, 0.75), decay=(1, 2, 3))
-    flow = ff.principal(rule, 1e-9)
-    assert np.abs(flat(flow(task, w)) - flat(rule(task, w))).max() < 1e-6
-    assert flow.rate(1) == 0.25
-
-
 @pytest.mark.parametrize("kind", RULES)
 def test_the_recursion_gives_what_the_formulas_give(kind):
     rule, task, w = moderate(kind, bias=True)

@@ -400,6 +400,16 @@ def test_the_edge_is_drawn_at_every_time_with_the_step_size_dashed(turning, ax):
     assert list(size.get_ydata()) == [0.1, 0.1]
 
 
+def test_what_a_krylov_space_may_have_missed_is_said(ax):
+    rule, sizes = FA.random((8, 6, 6, 4), seed=1), (8, 6, 6, 4)
+    given = data.teacher_student(8, 4, 10, seed=1).task("tanh")
+    found = stability(rule, given, init(sizes, seed=2), through="krylov")
+    assert found.note
+    assert f"does not decay along at least {len(found.growing)} modes" in str(found)
+    plot.edge([0, 1], [found, found], ax=ax)
+    assert ax.get_lines()[0].get_label() == "η*, at some times an upper bound"
+
+
 @pytest.mark.parametrize(("decay", "lines"), [(0, 3), (0.1, 2)])
 def test_the_law_of_steps_is_drawn_as_seen_predicted_and_to_leading_order(decay, lines, ax):
     rule = FA.random(SIZES, seed=1, decay=decay)

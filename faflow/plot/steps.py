@@ -62,7 +62,8 @@ def spectrum(stability, eta=None, ax=None):
 def edge(times, found, eta=None, ax=None):
     """η* along a run, as `stability_along` gives it, and 2/ρ(J); the step size `eta` is dashed."""
     ax = axes(ax)
-    ax.semilogy(times, [one.eta for one in found], "C0.-", label="η*")
+    above = ", at some times an upper bound" * any(one.note for one in found)
+    ax.semilogy(times, [one.eta for one in found], "C0.-", label=f"η*{above}")
     ax.semilogy(times, [one.naive for one in found], "C1.:", label="2/ρ(J)")
     if eta is not None:
         ax.axhline(eta, color="k", ls="--", lw=1, label=f"η = {eta:g}")

@@ -104,8 +104,8 @@ class Stability:
         text = f"η* {'≤' if self.note else '='} {self.eta:.6g}{ball} ({kind})"
         if len(self.growing):
             top = self.growing[np.argmax(self.growing.real)]
-            along = f"along {len(self.growing)} modes, to λ = {top:.4g}"
-            text += f"; the flow itself does not decay {along}"
+            many = f"{'at least ' * (not self.complete)}{len(self.growing)}"
+            text += f"; the flow itself does not decay along {many} modes, to λ = {top:.4g}"
         if np.isfinite(self.eta):
             alone = replaced(self, values=np.array([worst]))
             text += f"; critical λ = {worst:.4g}, turns by {alone.rotation(self.eta):.4g} a step"
