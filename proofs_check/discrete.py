@@ -373,6 +373,7 @@ def control_kinks_tanh(check):
 # Laws in discrete steps
 
 ETAS = (1e-3, 0.1, 10.0)
+LOSSES = ("squared", "cross_entropy")
 
 
 def stepped(kind, phi, loss, seed, sizes=(4, 6, 5, 3), **options):
@@ -387,15 +388,16 @@ def stepped(kind, phi, loss, seed, sizes=(4, 6, 5, 3), **options):
     return ff.iterate(rule, task, w0, **options)
 
 
-def residuals(check, cases, law_of, activations, on, bound=EXACT, fall=1e-6):
+def residuals(check, cases, law_of, activations, on, bound=EXACT, fall=1e-4):
     """Largest residual of the drift over rules, activations, losses, step sizes and batches."""
     seeds, far = range(check.tier(quick=2, full=10)), []
-    for kind, phi, loss, seed, eta, batches in itertools.product(
-        cases, activations, ("squared", "cross_entropy"), seeds, ETAS, (None, 5)
-    ):
-        steps = 1 if eta > 1 else 3  # of the largest just one, after which the next overflows
-        run = stepped(kind, phi, loss, seed, eta=eta, steps=steps, batches=batches)
-        far += [ff.drift(law_of[kind], run, k=k).residual for k in (0, 1)]
+    for kind, phi, seed in itertools.product(cases, activations, seeds):
+        found = []
+        for loss, eta, batches in itertools.product(LOSSES, ETAS, (None, 5)):
+            steps = 1 if eta > 1 else 3  # of the largest just one, after which the next overflows
+            run = stepped(kind, phi, loss, seed, eta=eta, steps=steps, batches=batches)
+            found += [ff.drift(law_of[kind], run, k=k).residual for k in (0, 1)]
+        far.append(np.max(found))  # a control falls somewhere, for each network
     on = f"{on}, 4-6-5-3 with biases, two losses, η = 0.001, 0.1, 10, seeds 0-{len(seeds) - 1}"
     check.at_most("|seen - predicted|, relative", check.worst(far), bound, fall=fall, on=on)
 
