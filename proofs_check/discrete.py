@@ -337,7 +337,7 @@ def kinks(check, phi="relu"):
         rule = ff.FA.random((4, 6, 5, 3), scale=0.6, seed=seed)
         w0 = ff.init((4, 6, 5, 3), scale=0.8, seed=seed)
         counts = np.array([20, 40, 80, 160])
-        made = ff.compare(rule, task, w0, 2, 2 / counts, (2,), rtol=1e-9, atol=1e-11)
+        made = ff.compare(rule, task, w0, 2, 2 / counts, (1, 2), rtol=1e-9, atol=1e-11)
         slopes.append(np.polyfit(np.log(made.etas), np.log(made.errors[2]), 1)[0])
         flips.append(made.kinks[-1].flips)
     on = f"FA, {phi} 4-6-5-3, t ≤ 2, 20 to 160 steps, mean of seeds 0-{len(seeds) - 1}"
@@ -435,13 +435,13 @@ def claim_one_step(check):
         for k in (0, 1):
             check.proved(ff.prove(law, kind, depth=3, k=k, activation="relu"))
     fig, axes = panels(2)
-    run = stepped(ff.FA, "relu", "squared", 0, eta=0.02, steps=300, batches=5)
+    run = stepped(ff.FA, "relu", "squared", 0, eta=0.005, steps=300, batches=5)
     ff.plot.law_of_steps(ff.drift(laws.layer_feedback_balance, run, k=1), axes[0])
-    run = stepped(ff.FA, "tanh", "squared", 0, eta=0.02, steps=300, batches=5)
+    run = stepped(ff.FA, "tanh", "squared", 0, eta=0.005, steps=300, batches=5)
     ff.plot.law_of_steps(ff.drift(laws.layer_feedback_balance, run, k=1), axes[1])
     axes[0].set_title("ReLU")
     axes[1].set_title("control: tanh")
-    check.figure(fig, "The law of FA under steps on five samples each, η = 0.02.")
+    check.figure(fig, "The law of FA under steps on five samples each, η = 0.005.")
 
 
 def control_one_step_tanh(check):
