@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GV, RK, SXL = "garg_vempala_2021", "robertson_koyejo_2023", "song_xu_lafferty_2021"
 JT, LI, RE, CB = "ji_telgarsky_2020", "lillicrap_2016", "refinetti_2021", "chu_bacho_2023"
 DU, AK, NO, ONE = "du_hu_lee_2018", "akrout_2019", "noekland_2016", "one_layer"
-CO, CF = "conservation", "closed_forms"
+CO, CF, DI = "conservation", "closed_forms", "discrete"
 
 
 class Fault(NamedTuple):
@@ -248,6 +248,29 @@ FAULTS = (
         "(s**2 + decay)",
         "(s**2 + 2 * decay)",
         ((ONE, "least_squares"),),
+    ),
+    Fault(
+        "steps/modified.py:by_formula", "_over(curved, 12)", "_over(curved, 6)", ((DI, "series"),)
+    ),
+    Fault(
+        "steps/modified.py:by_formula", "_over(mixed, -12)", "_over(mixed, 12)", ((DI, "series"),)
+    ),
+    Fault("steps/modified.py:by_formula", "_over(JF, -2)", "_over(JF, 2)", ((DI, "series"),)),
+    Fault("steps/modified.py:Modified._velocity", "1 + self", "1 - self", ((DI, "momentum_flow"),)),
+    Fault("steps/modified.py:Modified._over_rounds", "same -", "same +", ((DI, "rounds"),)),
+    Fault("steps/modified.py:Modified.shifted", "(1 - self", "(1 + self", ((DI, "momentum_flow"),)),
+    Fault("steps/principal.py:_log_over", "shares / 2", "shares", ((DI, "principal"),)),
+    Fault("steps/leading.py:WithError.velocity", "V / 2", "V", ((DI, "leading"),)),
+    Fault("steps/drift.py:drift", "= beta * change", "= change", ((DI, "momentum_recursion"),)),
+    Fault("steps/drift.py:_integral", "1 + beta", "1 - beta", ((DI, "drift_integral"),)),
+    Fault("steps/stability.py:thresholds", "1 - momentum", "1 + momentum", ((DI, "ellipse"),)),
+    Fault("steps/stability.py:thresholds", "2 * a", "a", ((DI, "growth"),)),
+    Fault("steps/moments.py:moments", "eta) / 2", "eta)", ((DI, "noise"),)),
+    Fault(
+        "matrices/duals.py:Dual._with",
+        "self.moved, other.value",
+        "self.moved, other.moved",
+        ((DI, "series"),),
     ),
     Fault("exact/line.py:Clock.time", "/ j", "* j", ((CF, "equal_neurons"),)),
     Fault("exact/line.py:Clock.time", "2 * term.real", "term.real", ((CF, "deep_chain"),)),

@@ -747,6 +747,13 @@ def memory(check, phis=("linear", "relu"), kind=ff.FA, forget=False):
                 far.append(abs(q[n + 1] - q[n] - said) / max(1, np.abs(q).max()))
     on = f"β = 0.8, with and without Nesterov, 4-6-5-3, 100 steps, seeds 0-{len(seeds) - 1}"
     check.at_most("residual of the recursion", np.max(far), EXACT, fall=1e-4, on=f"{phis}, {on}")
+    if not forget:
+        runs = itertools.product(phis, seeds, (False, True))
+        made = [
+            ff.drift(LAYERS[ff.FA], ball(kind, *run), k=k).residual for run in runs for k in (0, 1)
+        ]
+        name = "|seen - predicted| by drift, relative"
+        check.at_most(name, np.max(made), EXACT, fall=1e-5, on=f"{phis}, {on}")
 
 
 def claim_momentum_recursion(check):
