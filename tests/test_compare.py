@@ -134,7 +134,9 @@ def test_a_smooth_task_has_no_kinks():
 def test_a_flow_that_slides_is_followed_in_fixed_steps_and_said_so():
     rule, task, w0 = sliding()
     made = ff.compare(rule, task, w0, 0.4, [0.01, 0.005], orders=(1,))
-    assert made.notes == ("Where kinks are crossed the flows take fixed steps of eta/4.",)
+    assert made.notes == (
+        "Where kinks are crossed the flows take fixed steps of eta/4, in error by as much there.",
+    )
     assert np.isfinite(made.errors[1]).all()
 
 
@@ -207,3 +209,18 @@ def test_the_leading_error_refuses_kinks_and_late_starts():
     rule, task, w0 = problem(ff.FA, "tanh")
     with pytest.raises(ValueError, match="ts must start at 0"):
         ff.leading_error(rule, task, w0, [0.5, 1])
+
+
+def test_an_order_that_was_not_compared_is_not_there():
+    rule, task, w0 = problem(ff.GD, "tanh")
+    made = ff.compare(rule, task, w0, 0.2, [0.1, 0.05], orders=(1,))
+    with pytest.raises(ValueError, match="Orders 1 were compared, not 2"):
+        made.observed(2)
+
+
+def test_what_one_integration_says_is_printed_in_a_sentence():
+    task, w0 = ff.Task([[1.0]], [[0.0]]), (np.ones((1, 1)),)
+    lead = ff.leading_error(ff.GD(), task, w0, [0, 2], bound=True)
+    assert str(lead) == (
+        "steps of size η are 0.135 η from the flow at t = 2, to leading order, bound 0.135 η"
+    )

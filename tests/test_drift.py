@@ -378,3 +378,16 @@ def test_flows_fitted_layers_and_decay_inside_are_refused():
 def test_the_law_fails_in_its_own_words():
     with pytest.raises(ValueError, match=r"The law feedback_balance failed at t = 0"):
         ff.drift(partial(laws.feedback_balance, k=9), steps_of(ff.FA, steps=1))
+
+
+def test_what_the_rule_does_not_keep_is_said_so():
+    rule, task, w0 = problem(ff.FA, "tanh")
+    run = ff.iterate(rule, task, w0, eta=0.01, steps=3)
+    assert "the rule does not keep it" in str(ff.drift(laws.neuron_feedback_balance, run))
+    linear = ff.iterate(rule, ff.Task(task.X, task.Y), w0, eta=0.01, steps=3)
+    assert "does not keep" not in str(ff.drift(laws.feedback_balance, linear))
+
+
+def test_drift_needs_a_solution():
+    with pytest.raises(TypeError, match=r"drift needs a Solution of iterate, but got \[1, 2\]"):
+        ff.drift(laws.balance, [1, 2])

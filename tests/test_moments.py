@@ -247,3 +247,13 @@ def test_a_mean_that_blows_up_is_said_in_a_sentence(monkeypatch):
             eta=0.1,
             size=1,
         )
+
+
+def test_samples_are_put_back_or_not():
+    rule, task, w0 = problem(ff.FA, sizes=(1, 2, 1))
+    for make in (
+        lambda: ff.sampled(2, "no"),
+        lambda: ff.moments(rule, task, w0, [0, 1], eta=0.1, size=2, replace="no"),
+    ):
+        with pytest.raises(ValueError, match="replace must be True or False, but is 'no'"):
+            make()

@@ -138,3 +138,15 @@ def test_what_cannot_be_compiled_is_refused():
         ff.iterate(
             ff.FAStar((C,)), ff.Task.factorisation(Y), (C, C), eta=0.1, steps=3, engine="jax"
         )
+
+
+class Branching(ff.GD):
+    def velocity(self, task, w):
+        sign = 1 if float(w[0][0, 0]) > 0 else -1
+        return tuple(sign * V for V in super().velocity(task, w))
+
+
+def test_a_rule_that_jax_cannot_trace_is_refused_in_a_sentence():
+    _, task, w0 = problem(ff.GD)
+    with pytest.raises(ValueError, match="JAX cannot trace the velocity of Branching"):
+        ff.iterate(Branching(), task, w0, eta=0.1, steps=2, engine="jax")

@@ -441,3 +441,20 @@ def test_what_has_no_spectrum_is_refused():
     C, Y = np.ones((1, 1)), np.ones((1, 1))
     with pytest.raises(ValueError, match="FAStar fits its last layer at each step"):
         ff.stability(ff.FAStar((C,)), ff.Task.factorisation(Y), (C, C))
+
+
+def test_the_seed_of_a_krylov_space_and_the_times_of_a_run_are_checked():
+    rule, task, w0 = problem(ff.GD)
+    with pytest.raises(ValueError, match="seed must be an integer"):
+        ff.stability(rule, task, w0, through="krylov", modes=3, seed="a")
+    run = ff.iterate(rule, task, w0, eta=0.01, steps=2)
+    with pytest.raises(ValueError, match="times must be numbers of kept times, but is 3"):
+        ff.stability_along(run, 3)
+
+
+def test_a_threshold_that_may_be_too_large_says_that_it_is_a_bound():
+    rule, task, w0 = problem(ff.FA, "tanh", sizes=(8, 10, 10, 3))
+    some, every = (ff.stability(rule, task, w0, through=t) for t in ("krylov", "jacobian"))
+    assert not every.bound
+    assert some.bound or some.eta == pytest.approx(every.eta, rel=1e-6)
+    assert some.eta >= every.eta * (1 - 1e-6)

@@ -17,6 +17,7 @@ def sampled(size, replace=False):
     """
     if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
         raise ValueError(f"size must be a positive integer, but is {size!r}.")
+    check_replace(replace)
 
     def draw(rng, samples):
         if size > samples and not replace:
@@ -24,6 +25,12 @@ def sampled(size, replace=False):
         return rng.choice(samples, size=size, replace=replace)
 
     return draw
+
+
+def check_replace(replace):
+    """Raise ValueError unless `replace` says whether samples are put back."""
+    if not isinstance(replace, bool):
+        raise ValueError(f"replace must be True or False, but is {replace!r}.")
 
 
 def batches_of(samples, batches, seed):

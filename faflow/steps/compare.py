@@ -48,6 +48,10 @@ class Comparison:
 
         nan where the errors are rounding.
         """
+        if order not in self.errors:
+            raise ValueError(
+                f"Orders {', '.join(map(str, self.errors))} were compared, not {order}."
+            )
         errors = np.where(self.errors[order] > FLOOR * self.scale, self.errors[order], np.nan)
         with np.errstate(invalid="ignore"):
             return -np.diff(np.log(errors)) / -np.diff(np.log(self.etas))
@@ -58,7 +62,7 @@ class Comparison:
         Raises ValueError if no two errors show one, and for orders above 1 where kinks were
         crossed: the modified flow then does not exist, and a slope near it would be chance.
         """
-        if order > 1 and self.crossed:
+        if order > 1 and order in self.errors and self.crossed:
             worst = max((*self.kinks, self.flow_kinks), key=lambda k: k.flips)
             raise ValueError(
                 f"No order above 1 is claimed across kinks: {worst}.  Take a smooth activation such"
@@ -160,7 +164,7 @@ def _flow(field, task, start, T, control, notes):
     """The flow up to `T`, where it may have kinks at some times between; None if it has no end."""
     smooth = task.smooth and not field.signed(start)
     ts = np.linspace(0, T, 2 if smooth else 41)
-    note = "Where kinks are crossed the flows take fixed steps of eta/4."
+    note = "Where kinks are crossed the flows take fixed steps of eta/4, in error by as much there."
     if "step" in control and note not in notes:
         notes.append(note)
     try:

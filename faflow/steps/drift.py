@@ -13,12 +13,15 @@ from ..flow.integrate import integrate
 from ..matrices import Series
 from ..nets import replaced
 from ..rule import of_layer
-from ..solution import Unfinished, evaluated
+from ..solution import Solution, Unfinished, evaluated
 from .batches import Shares, summed
 from .iterate import ENGINES
 from .kinks import kinks
 
 NODES = 200
+
+NO_ROUNDING = 1e-9
+"""A residual above it cannot be rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +79,12 @@ class Drift:
     def __str__(self):
         size = lambda change: f"{np.abs(change.sum(0)).max():.3g}"
         made = ", ".join(f"{size(part)} by {name}" for name, part in self.parts.items())
-        near = ""
+        near, lost = "", ": the rule does not keep it" * (self.residual > NO_ROUNDING)
         if self.integral is not None and (total := np.abs(self.integral[-1]).max()) > 0:
             near = f"; to leading order {total:.3g}"
         return (
             f"{self.label}: in {len(self.seen)} steps it changes by {size(self.seen)}, predicted"
-            f" {made}{near}; residual {self.residual:.1e}, as a rate {self.rate:.1e}"
+            f" {made}{near}; residual {self.residual:.1e}, as a rate {self.rate:.1e}{lost}"
         )
 
 
@@ -100,8 +103,9 @@ def drift(law, solution, **arguments):
     solution: of `iterate` with ``every=1``, all layers moved together.
     Returns a `Drift`.  Where its `residual` is not rounding, or its `rate` not that over η, the
     rule does not keep the law.  `integral` is η∫Q(F) dt along the flow, with momentum times
-    (1 + β)/(1 - β)², and for batches of given size their mean; not for decay, samplers, or both
-    batches and momentum, nor where the flow blows up or slides along a kink.
+    (1 + β)/(1 - β)², Nesterov's (1 - β + 2β²)/(1 - β)², and for batches of given size their mean;
+    not for decay, samplers, or both batches and momentum, nor where the flow blows up or slides
+    along a kink.
     Raises ValueError for another solution, or a law that is no polynomial of the weights along the
     steps, nor, with Nesterov's momentum, a quadratic one.
     """
@@ -169,6 +173,8 @@ def _check_series(law, n, before, first, rest, after):
 
 def _checked(solution):
     """How the solution was made, if the formulas hold for it."""
+    if not isinstance(solution, Solution):
+        raise TypeError(f"drift needs a Solution of iterate, but got {solution!r:.60}.")
     made = solution.made
     if made.get("engine") not in ENGINES.values():
         raise ValueError("drift is for steps: give a solution of iterate, not of a flow.")

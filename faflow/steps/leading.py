@@ -28,6 +28,13 @@ class LeadingError:
     e: tuple
     bound: np.ndarray
 
+    def __str__(self):
+        most = f", bound {self.bound[-1]:.3g}" * bool(np.isfinite(self.bound[-1]))
+        return (
+            f"steps of size η are {self.norm[-1]:.3g} η from the flow at t = {self.ts[-1]:g}, to"
+            f" leading order{most and most + ' η'}"
+        )
+
     @property
     def norm(self):
         return np.sqrt(sum((E**2).sum((1, 2)) for E in self.e))

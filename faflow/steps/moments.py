@@ -11,13 +11,13 @@ from ..derivatives import differentiable, directional, flat, linear_map, unflat
 from ..flow.checks import ready
 from ..flow.checks import times as checked_times
 from ..rules import FAStar
-from .batches import Shares
+from .batches import Shares, check_replace
 from .drift import expanded
 from .modified import check_eta
 
 LARGEST = 200
 
-MOST = 20_000
+MOST = 5_000
 """Evaluations of the equations, after which they are said not to be followed."""
 
 
@@ -36,6 +36,13 @@ class Moments:
     eta: float
     task: Any
     rule: Any
+
+    def __str__(self):
+        spread = np.sqrt(np.trace(self.covariance[-1]))
+        return (
+            f"{self.rule.name}: mean and covariance at {len(self.ts)} times in [{self.ts[0]:g},"
+            f" {self.ts[-1]:g}], eta {self.eta:g}; at the end the weights scatter by {spread:.3g}"
+        )
 
     def at(self, k):
         """The mean weights at time number `k`."""
@@ -133,6 +140,7 @@ def _check(rule, task, w0, ts, samples, size, replace):
     count = sum(W.size for W in w0)
     if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
         raise ValueError(f"size must be a positive integer, but is {size!r}.")
+    check_replace(replace)
     if size > samples and not replace:
         raise ValueError(f"{size} samples cannot be drawn from {samples} without replacement.")
     if ts[0] != 0:

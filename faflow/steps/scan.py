@@ -46,7 +46,14 @@ def states(rule, task, w, stepper, sizes, times, chosen):
             given, at, xs = jax.tree.map(
                 jnp.asarray, (given, (w, v), (etas, indices, np.arange(length) < count))
             )
-            (w, v), path, fine = jax.device_get(_compiled(plan)(given, at, xs))
+            try:
+                out = _compiled(plan)(given, at, xs)
+            except (TypeError, AttributeError) as problem:
+                raise ValueError(
+                    f"JAX cannot trace the velocity of {rule.name}: {str(problem).split('.')[0]}."
+                    "  Take engine='numpy', or write it in @, .T, +, -, *, / and activations."
+                ) from problem
+            (w, v), path, fine = jax.device_get(out)
         w, v = (tuple(np.asarray(W, dtype=float) for W in part) for part in (w, v))
         for k in range(count):
             start += 1

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..derivatives import along, directional, flat, jacobian, linear_map, unflat
 from ..derived import Derived
+from ..draws import generator
 from ..flow.checks import ready
 from ..losses import any_loss, squared
 from ..nets import replaced
@@ -56,9 +57,20 @@ class Stability:
 
     @property
     def critical(self):
-        """The eigenvalue of J that becomes unstable first, among those that decay in the flow."""
+        """The eigenvalue of J that becomes unstable first, among those that decay in the flow.
+
+        Where `bound` is true, among those that were found.
+        """
         decaying = self.values[self.values.real < 0]
         return complex(decaying[0]) if len(decaying) else complex("nan")
+
+    @property
+    def bound(self):
+        """Whether `eta` is no more than an upper bound, since a Krylov space may have missed modes.
+
+        All eigenvalues are computed with ``through="jacobian"``.
+        """
+        return bool(self.note)
 
     @property
     def growing(self):
@@ -70,7 +82,10 @@ class Stability:
 
     @property
     def eta(self):
-        """η*: below this step size every mode that decays in the flow decays in steps, too."""
+        """η*: below this step size every mode that decays in the flow decays in steps, too.
+
+        Where `bound` is true an upper bound of that: a mode that was not found may need less.
+        """
         decaying = self.values[self.values.real < 0]
         return float(thresholds(decaying, self.momentum).min()) if len(decaying) else np.inf
 
@@ -195,6 +210,8 @@ def stability_along(solution, times=None, *, momentum=0, **options):
     if times is None:
         times = sorted({int(k) for k in np.linspace(0, count - 1, min(count, 50))})
     found = []
+    if isinstance(times, str) or not hasattr(times, "__iter__"):
+        raise ValueError(f"times must be numbers of kept times, but is {times!r:.60}.")
     for k in times:
         if isinstance(k, bool) or not isinstance(k, Integral) or not -count <= k < count:
             raise ValueError(f"times must be numbers of the {count} kept times, but has {k!r}.")
@@ -298,7 +315,7 @@ def _by_krylov(rule, task, w, momentum, modes, seed):
     """
     size = sum(W.size for W in w)
     times = lambda y: flat(along(rule, task, w, unflat(y, w)))
-    start = np.random.default_rng(seed).standard_normal(2 * size)
+    start = generator(seed, "krylov").standard_normal(2 * size)
     seen = np.abs(times(start[:size])).max()
     made = partial(_made, w=w, complete=False, momentum=momentum, neutral=0, size=seen)
     if not seen:
