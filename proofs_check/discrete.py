@@ -331,7 +331,7 @@ def control_leading_error_without_the_half(check):
 
 
 def kinks(check, phi="relu"):
-    seeds = range(check.tier(quick=3, full=8))
+    seeds = range(check.tier(quick=5, full=8))
     slopes, flips = [], []
     for seed in seeds:
         rng = np.random.default_rng([seed, 5])
@@ -339,13 +339,13 @@ def kinks(check, phi="relu"):
         task = ff.Task(X, rng.standard_normal((3, 12)) / 2, phi)
         rule = ff.FA.random((4, 6, 5, 3), scale=0.6, seed=seed)
         w0 = ff.init((4, 6, 5, 3), scale=0.8, seed=seed)
-        counts = np.array([20, 40, 80, 160])
+        counts = np.array([80, 160, 320])
         made = ff.compare(rule, task, w0, 2, 2 / counts, (1, 2), rtol=1e-9, atol=1e-11)
         slopes.append(np.polyfit(np.log(made.etas), np.log(made.errors[2]), 1)[0])
         flips.append(made.kinks[-1].flips)
-    on = f"FA, {phi} 4-6-5-3, t ≤ 2, 20 to 160 steps, mean of seeds 0-{len(seeds) - 1}"
-    off = abs(np.mean(slopes) - 1.05)
-    check.at_most("|order of the second-order flow - 1.05|", off, 0.25, fall=0.7, on=on)
+    on = f"FA, {phi} 4-6-5-3, t ≤ 2, 80 to 320 steps, median of seeds 0-{len(seeds) - 1}"
+    off = abs(np.median(slopes) - 1)  # single slopes scatter with the times of the crossings
+    check.at_most("|order of the second-order flow - 1|", off, 0.25, fall=0.7, on=on)
     name = "kinks crossed in a run"
     check.at_least(name, check.worst(flips, small=False), 1, fall=0, on=on)
     return made
@@ -977,7 +977,7 @@ def heavy(check, make):
     for name, seed in itertools.product(("linear", "tanh"), seeds):
         rule, task, w0, T = problem(ff.FA, name, seed)
         errors = []
-        for K in (400, 800):
+        for K in (800, 1600):
             eta = T / K * (1 - BETA)
             run = ff.iterate(rule, task, w0, eta=eta, steps=K, every=K, momentum=BETA)
             field, start, end = make(rule, task, w0, eta)
@@ -985,7 +985,7 @@ def heavy(check, make):
             w = np.concatenate([W[-1].ravel() for W in flow.w[: len(w0)]])
             errors.append(np.linalg.norm(ends(run) - w))
         off.append(abs(slope([2, 1], errors) - 2))
-    on = f"FA, linear and tanh 4-6-5-3, β = 0.8, 400 and 800 steps, seeds 0-{len(seeds) - 1}"
+    on = f"FA, linear and tanh 4-6-5-3, β = 0.8, 800 and 1600 steps, seeds 0-{len(seeds) - 1}"
     check.at_most("|order - 2|", check.worst(off), 0.15, fall=0.6, on=on)
 
 
