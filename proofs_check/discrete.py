@@ -544,6 +544,10 @@ def claim_drift_integral(check):
     integral(check)
     etas, off = [], []
     rule, task, w0, T = problem(ff.FA, "linear", 0)
+    run = ff.iterate(rule, task, w0, eta=T / 4000, steps=2000, momentum=0.5)
+    made = ff.drift(laws.layer_feedback_balance, run)
+    ratio = made.cumulative[-1] / made.integral[-1]
+    check.equal("drift over its integral, β = 0.5", ratio, 1, tol=0.03, on="linear, 2000 steps")
     for K in (100, 200, 400):
         run = ff.iterate(rule, task, w0, eta=T / K, steps=K)
         made = ff.drift(laws.layer_feedback_balance, run)
@@ -739,13 +743,9 @@ class OtherRounds(Derived):
         return tuple(V - self.eta / 2 * U for V, U in zip(F, parts, strict=True))
 
 
-def one_by_one(rule, eta):
-    return ff.modified(rule, eta, batches=1)
-
-
-def rounds(check, field=one_by_one):
+def rounds(check, field=ff.modified, sizes=(1,)):
     off = []
-    for seed in range(check.tier(quick=2, full=4)):
+    for seed, size in itertools.product(range(check.tier(quick=2, full=4)), sizes):
         rng = np.random.default_rng([seed, 13])
         task = ff.Task(rng.standard_normal((2, 4)), rng.standard_normal((2, 4)), "tanh")
         rule, w0 = ff.FA.random((2, 3, 2), seed=seed), ff.init((2, 3, 2), seed=seed)
@@ -754,14 +754,18 @@ def rounds(check, field=one_by_one):
             stops = []
             for order in itertools.permutations(range(4)):
                 w = w0
-                for n in order:
-                    seen = task.with_data(task.X[:, [n]], task.Y[:, [n]])
+                for start in range(0, 4, size):
+                    n = list(order[start : start + size])
+                    seen = task.with_data(task.X[:, n], task.Y[:, n])
                     w = tuple(W + eta * V for W, V in zip(w, rule(seen, w), strict=True))
                 stops.append(flat(w))
-            flow = ff.integrate(field(rule, eta=eta), task, w0, [0, 4 * eta], **TIGHT)
+            batches = {"batches": size} if field is ff.modified else {}
+            made, end = field(rule, eta=eta, **batches), 4 // size * eta
+            flow = ff.integrate(made, task, w0, [0, end], **TIGHT)
             errors.append(np.linalg.norm(np.mean(stops, axis=0) - ends(flow)))
         off.append(abs(slope([2, 1], errors) - 3))
-    on = "all 24 orders of 4 samples, η = 0.005 and 0.0025, FA, tanh 2-3-2"
+    sizes = " and ".join(map(str, sizes))
+    on = f"batches of {sizes}, all 24 orders of 4 samples, η = 0.005, 0.0025, FA, tanh 2-3-2"
     check.at_most("|order of a round's error - 3|", check.worst(off), 0.2, fall=0.6, on=on)
 
 
@@ -778,7 +782,7 @@ def claim_rounds(check):
     project.
     Class: derived
     """
-    rounds(check)
+    rounds(check, sizes=(1, 2))
 
 
 def control_rounds_as_full_batches(check):
