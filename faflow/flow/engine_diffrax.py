@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..nets import replaced
+from ..nets import Task, replaced
 
 SOLVERS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "dopri8": "Dopri8"}
 CHUNK = 512
@@ -29,11 +29,10 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
     import jax
     import jax.numpy as jnp
 
-    numbers, words = split(rule)
-    plan = (type(rule), words, task.phi, task.loss, task.bias)
+    plan, given = split(rule, task)
     with jax.enable_x64(True):  # for this call only: the user's own precision stays as it is
         to_jax = lambda tree: jax.tree.map(jnp.asarray, tree)
-        given = to_jax((numbers, (task.X, task.Y, float(task.output_scale))))
+        given = to_jax(given)
         state, limits = to_jax(tuple(w0)), to_jax((float(rtol), float(atol), float(step or 0)))
     for start, stop in pairwise(ts):
         t = float(start)
@@ -54,8 +53,8 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
         yield tuple(np.asarray(W, dtype=float) for W in state)
 
 
-def split(rule):
-    """The numbers of a rule, which JAX traces, and the rest, which decides what is compiled."""
+def split(rule, task):
+    """What decides which function is compiled, and the numbers, which JAX traces."""
     numbers, words = {}, []
     for item in fields(rule):
         value = getattr(rule, item.name)
@@ -65,7 +64,18 @@ def split(rule):
             numbers[item.name] = value
         else:
             words.append((item.name, value))
-    return numbers, tuple(words)
+    plan = (type(rule), tuple(words), task.phi, task.loss, task.bias)
+    return plan, (numbers, (task.X, task.Y, float(task.output_scale)))
+
+
+def joined(plan, given):
+    """The rule and the task that were `split`, with what JAX traces as their numbers."""
+    (kind, words, phi, loss, bias), (numbers, (X, Y, scale)) = plan, given
+    rule = replaced(object.__new__(kind), **dict(words), **numbers)
+    task = replaced(
+        object.__new__(Task), X=X, Y=Y, phi=phi, loss=loss, bias=bias, output_scale=scale
+    )
+    return rule, task
 
 
 @lru_cache(maxsize=64)
@@ -75,16 +85,8 @@ def _advance(solver, plan, fixed):
     import jax
     import jax.numpy as jnp
 
-    from ..nets import Task
-
-    kind, words, phi, loss, bias = plan
-
     def field(t, w, given):
-        numbers, (X, Y, scale) = given
-        rule = replaced(object.__new__(kind), **dict(words), **numbers)
-        task = replaced(
-            object.__new__(Task), X=X, Y=Y, phi=phi, loss=loss, bias=bias, output_scale=scale
-        )
+        rule, task = joined(plan, given)
         return rule(task, w)
 
     @jax.jit

@@ -5,8 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..extras import needs
-from ..flow.engine_diffrax import split
-from ..nets import replaced
+from ..flow.engine_diffrax import joined, split
 from ..rule import Rule
 
 ENTRIES, LONGEST = 4_000_000, 512
@@ -39,15 +38,13 @@ def states(rule, task, w, stepper, sizes, times, chosen):
         etas = np.ones(length)
         etas[:count] = sizes[start : start + count]
         indices = _indices([next(chosen) for _ in range(count)], length)
-        numbers, words = split(now)
-        plan = (type(now), words, task.phi, task.loss, task.bias, stepper)
+        plan, given = split(now, task)
         with jax.enable_x64(True):
-            given = (numbers, (task.X, task.Y, float(task.output_scale)))
             given, at, xs = jax.tree.map(
                 jnp.asarray, (given, (w, v), (etas, indices, np.arange(length) < count))
             )
             try:
-                out = _compiled(plan)(given, at, xs)
+                out = _compiled(plan, stepper)(given, at, xs)
             except (TypeError, AttributeError) as problem:
                 raise ValueError(
                     f"JAX cannot trace the velocity of {rule.name}: {str(problem).split('.')[0]}."
@@ -74,21 +71,14 @@ def _indices(chosen, length):
 
 
 @lru_cache(maxsize=64)
-def _compiled(plan):
+def _compiled(plan, stepper):
     import jax
     import jax.numpy as jnp
 
-    from ..nets import Task
-
-    kind, words, phi, loss, bias, stepper = plan
-
     @jax.jit
     def run(given, at, xs):
-        numbers, (X, Y, scale) = given
-        rule = replaced(object.__new__(kind), **dict(words), **numbers)
-        whole = replaced(
-            object.__new__(Task), X=X, Y=Y, phi=phi, loss=loss, bias=bias, output_scale=scale
-        )
+        rule, whole = joined(plan, given)
+        X, Y = whole.X, whole.Y
 
         def step(carried, x):
             (w, v), fine = carried
