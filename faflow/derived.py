@@ -83,6 +83,9 @@ class Derived(Rule):
     def gates(self, depth):
         return self.of.gates(depth)
 
+    def rate(self, layer):
+        return self.of.rate(layer) if self.same_state else super().rate(layer)
+
     def layers(self, w):
         return self.of.layers(w) if self.same_state else super().layers(w)
 

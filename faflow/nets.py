@@ -201,6 +201,13 @@ def sizes_of(w):
     return (w[0].shape[1], *(W.shape[0] for W in w))
 
 
+def check_positive(**numbers):
+    """Raise ValueError unless each number is a positive integer."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+            raise ValueError(f"{name} must be a positive integer, but is {value!r}.")
+
+
 def checked_sizes(sizes):
     """Layer widths as a tuple of at least two positive integers."""
     sizes = sizes.tolist() if isinstance(sizes, np.ndarray) else sizes

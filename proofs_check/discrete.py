@@ -16,7 +16,7 @@ import sympy
 
 import faflow as ff
 from faflow import data, laws
-from faflow.derivatives import directional, flat, jacobian
+from faflow.derivatives import directional, flat, jacobian, unflat
 from faflow.derived import Derived
 from faflow.matrices import Expression
 from faflow.plot import TIME, compared, panels, spectrum
@@ -78,8 +78,7 @@ class OtherSeries(Derived):
             second = tuple(-V for V in made[1])
         elif self.wrong == "transposed":
             pushed = -jacobian(self.force, task, w).T @ flat(made[0]) / 2
-            cuts = np.cumsum([W.size for W in w])[:-1]
-            second = [p.reshape(W.shape) for p, W in zip(np.split(pushed, cuts), w, strict=True)]
+            second = unflat(pushed, w)
         else:
             second = made[1]
         moved = [V + self.eta * U for V, U in zip(made[0], second, strict=True)]
@@ -738,9 +737,7 @@ class OtherRounds(Derived):
         for n in range(N):
             one = task.with_data(task.X[:, [n]], task.Y[:, [n]])
             total = total + jacobian(self.force, one, w).T @ flat(self.force(one, w)) / N
-        cuts = np.cumsum([W.size for W in w])[:-1]
-        parts = [p.reshape(W.shape) for p, W in zip(np.split(total, cuts), w, strict=True)]
-        return tuple(V - self.eta / 2 * U for V, U in zip(F, parts, strict=True))
+        return tuple(V - self.eta / 2 * U for V, U in zip(F, unflat(total, w), strict=True))
 
 
 def rounds(check, field=ff.modified, sizes=(1,)):

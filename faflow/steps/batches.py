@@ -7,7 +7,7 @@ import numpy as np
 
 from ..derived import Derived
 from ..draws import generator
-from ..nets import replaced
+from ..nets import check_positive, replaced
 
 
 def sampled(size, replace=False):
@@ -15,8 +15,7 @@ def sampled(size, replace=False):
 
     replace: whether a step may take a sample twice.
     """
-    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-        raise ValueError(f"size must be a positive integer, but is {size!r}.")
+    check_positive(size=size)
     check_replace(replace)
 
     def draw(rng, samples):

@@ -10,7 +10,8 @@ from ..flow.integrate import integrate
 from ..solution import Unfinished
 from .iterate import iterate
 from .kinks import Kinks, kinks
-from .modified import HIGHEST, check_momentum, modified
+from .modified import HIGHEST, modified
+from .stepper import check_momentum
 
 TIGHT = {"rtol": 3e-14, "atol": 1e-14}
 FLOOR = 1e-13
@@ -54,7 +55,7 @@ class Comparison:
             )
         errors = np.where(self.errors[order] > FLOOR * self.scale, self.errors[order], np.nan)
         with np.errstate(invalid="ignore"):
-            return -np.diff(np.log(errors)) / -np.diff(np.log(self.etas))
+            return np.diff(np.log(errors)) / np.diff(np.log(self.etas))
 
     def observed(self, order):
         """The order seen at the smallest steps that show one.

@@ -129,13 +129,14 @@ def drift(law, solution, **arguments):
     for n, eta in enumerate(sizes):
         w, after = solution.at(n), solution.at(n + 1)
         decays = _decays(rule.at(solution.ts[n]), w)
-        middle = after
+        middle, reached = after, values[n + 1]
         if not coupled:
             middle = tuple(exp(eta * d) * W for d, W in zip(decays, after, strict=True))
-            parts["decay"][n] = values[n + 1] - measure(middle, solution.ts[n + 1])
+            reached = measure(middle, solution.ts[n + 1])
+            parts["decay"][n] = values[n + 1] - reached
         moved = tuple(a - b for a, b in zip(middle, w, strict=True))
         first, parts["steps"][n] = change(w, moved)
-        _check_series(law, n, values[n], first, parts["steps"][n], measure(middle, solution.ts[n]))
+        _check_series(law, n, values[n], first, parts["steps"][n], reached)
         at = w
         if beta:
             parts["momentum"][n] = beta * change(w, v)[0]

@@ -1,12 +1,12 @@
 """The same rules in discrete steps."""
 
 import time
-from numbers import Integral
 
 import numpy as np
 
 from ..flow.checks import ready
 from ..flow.integrate import Record
+from ..nets import check_positive
 from ..progress import progress
 from ..rules import FAStar
 from ..solution import Interrupted, Unfinished
@@ -55,9 +55,7 @@ def iterate(
     Ctrl-C, both with the partial solution, up to the last step done, as ``.solution``.
     """
     w = ready(rule, task, w0)
-    for what, value in {"steps": steps, "every": every}.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-            raise ValueError(f"{what} must be a positive integer, but is {value!r}.")
+    check_positive(steps=steps, every=every)
     if engine not in ENGINES:
         raise ValueError(f"Unknown engine {engine!r}; choose from {', '.join(ENGINES)}.")
     if engine == "jax":

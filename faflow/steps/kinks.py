@@ -62,3 +62,16 @@ def kinks(solution):
         often = np.argwhere(counts >= CHATTERING)
         chatter += [(layer, int(i), int(s), int(counts[i, s])) for i, s in often]
     return Kinks(flips, pairs, tuple(chatter), signs)
+
+
+def check_smooth(what, rule, task, w):
+    """Raise ValueError if the velocity has kinks or jumps, which `what` does not allow."""
+    if not task.smooth:
+        raise ValueError(
+            f"{what} needs a smooth activation, such as softplus(50), but"
+            f" {next(a.name for a in task.activations if not a.smooth)} has kinks."
+        )
+    if rule.jumps():
+        raise ValueError(f"{what} needs a decay that is constant in time.")
+    if rule.signed(w):
+        raise ValueError(f"{what} needs a smooth rule; give {rule.name} a beta.")

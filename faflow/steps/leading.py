@@ -8,6 +8,7 @@ from ..derivatives import along, differentiable, directional, flat, jacobian
 from ..derived import Derived
 from ..flow.checks import ready, times
 from ..flow.integrate import integrate
+from .kinks import check_smooth
 
 LARGEST = 2000
 NODES = 200
@@ -76,15 +77,7 @@ def leading_error(rule, task, w0, ts, *, bound=False, rtol=1e-10, atol=1e-12):
     w0, ts = ready(rule, task, w0), times(ts)
     if ts[0] != 0:
         raise ValueError(f"ts must start at 0, where the steps are on the flow, but at {ts[0]:g}.")
-    if not task.smooth:
-        raise ValueError(
-            f"The leading error needs a smooth activation, such as softplus(50), but"
-            f" {next(a.name for a in task.activations if not a.smooth)} has kinks."
-        )
-    if rule.jumps():
-        raise ValueError("The leading error needs a decay that is constant in time.")
-    if rule.signed(w0):
-        raise ValueError(f"The leading error needs a smooth rule; give {rule.name} a beta.")
+    check_smooth("The leading error", rule, task, w0)
     size = sum(W.size for W in w0)
     if bound and size > LARGEST:
         raise ValueError(f"The bound takes at most {LARGEST} weights, but there are {size}.")

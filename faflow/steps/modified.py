@@ -15,6 +15,7 @@ from ..derivatives import differentiable, directional, is_jax
 from ..derived import Derived
 from ..rules import Rule
 from .batches import Shares
+from .stepper import check_momentum
 
 HIGHEST = 4
 
@@ -41,9 +42,6 @@ class Modified(Derived):
     @property
     def name(self):
         return f"{self.of.name} modified to order {self.order}"
-
-    def rate(self, layer):
-        return self.of.rate(layer)
 
     def velocity(self, task, w):
         if self.batches is not None:
@@ -208,12 +206,6 @@ def check_eta(eta):
     real = traced or (isinstance(eta, Real) and not isinstance(eta, bool))
     if not real or not (traced or 0 < eta < float("inf")):
         raise ValueError(f"eta must be a positive number, but is {eta!r}.")
-
-
-def check_momentum(beta):
-    """Raise ValueError unless `beta` is a number from 0 to below 1."""
-    if isinstance(beta, bool) or not isinstance(beta, Real) or not 0 <= beta < 1:
-        raise ValueError(f"momentum must be from 0 to below 1, but is {beta!r}.")
 
 
 def _check(rule):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from itertools import count as count_from
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,11 @@ import numpy as np
 from ..derivatives import differentiable, directional, flat, linear_map, unflat
 from ..flow.checks import ready
 from ..flow.checks import times as checked_times
+from ..nets import check_positive
 from ..rules import FAStar
 from .batches import Shares, check_replace
 from .drift import expanded
+from .kinks import check_smooth
 from .modified import check_eta
 
 LARGEST = 200
@@ -138,8 +139,7 @@ def _contracted(field, w, P):
 
 def _check(rule, task, w0, ts, samples, size, replace):
     count = sum(W.size for W in w0)
-    if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-        raise ValueError(f"size must be a positive integer, but is {size!r}.")
+    check_positive(size=size)
     check_replace(replace)
     if size > samples and not replace:
         raise ValueError(f"{size} samples cannot be drawn from {samples} without replacement.")
@@ -147,14 +147,6 @@ def _check(rule, task, w0, ts, samples, size, replace):
         raise ValueError(f"ts must start at 0, where the weights are known, but at {ts[0]:g}.")
     if isinstance(rule, FAStar):
         raise ValueError("FAStar fits its last layer to all the data, so it takes no batches.")
-    if rule.jumps():
-        raise ValueError("moments needs a decay that is constant in time.")
-    if not task.smooth:
-        raise ValueError(
-            f"moments needs a smooth activation, such as softplus(50), but"
-            f" {next(a.name for a in task.activations if not a.smooth)} has kinks."
-        )
-    if rule.signed(w0):
-        raise ValueError(f"moments needs a smooth rule; give {rule.name} a beta.")
+    check_smooth("moments", rule, task, w0)
     if count > LARGEST:
         raise ValueError(f"moments takes at most {LARGEST} weights, but there are {count}.")

@@ -35,9 +35,6 @@ class Principal(Derived):
     def name(self):
         return f"principal flow of {self.of.name}"
 
-    def rate(self, layer):
-        return self.of.rate(layer)
-
     def velocity(self, task, w):
         if not all(isinstance(W, np.ndarray) and W.dtype == float for W in w):
             raise ValueError("A principal flow has eigenvalues: it takes numbers alone, on SciPy.")

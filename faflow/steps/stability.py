@@ -12,10 +12,10 @@ from ..derived import Derived
 from ..draws import generator
 from ..flow.checks import ready
 from ..losses import any_loss, squared
-from ..nets import replaced
+from ..nets import check_positive, replaced
 from ..rules import FAStar
 from ..solution import Solution
-from .modified import check_momentum
+from .stepper import check_momentum
 
 NEUTRAL = 1e-7
 """Eigenvalues below this part of the largest do not move: directions that laws forbid.
@@ -61,8 +61,7 @@ class Stability:
 
         Where `bound` is true, among those that were found.
         """
-        decaying = self.values[self.values.real < 0]
-        return complex(decaying[0]) if len(decaying) else complex("nan")
+        return complex(self.decaying[0]) if len(self.decaying) else complex("nan")
 
     @property
     def bound(self):
@@ -71,6 +70,11 @@ class Stability:
         All eigenvalues are computed with ``through="jacobian"``.
         """
         return bool(self.note)
+
+    @property
+    def decaying(self):
+        """Eigenvalues with a negative real part, in the order in which they become unstable."""
+        return self.values[self.values.real < 0]
 
     @property
     def growing(self):
@@ -86,8 +90,7 @@ class Stability:
 
         Where `bound` is true an upper bound of that: a mode that was not found may need less.
         """
-        decaying = self.values[self.values.real < 0]
-        return float(thresholds(decaying, self.momentum).min()) if len(decaying) else np.inf
+        return float(thresholds(self.decaying, self.momentum).min(initial=np.inf))
 
     @property
     def naive(self):
@@ -164,8 +167,7 @@ def stability(rule, task, w, *, momentum=0, through="auto", modes=12, seed=0):
         raise ValueError("This decay changes in time: take the rule at one time by .at(t).")
     if through not in WAYS:
         raise ValueError(f"Unknown through {through!r}; choose from {', '.join(WAYS)}.")
-    if isinstance(modes, bool) or not isinstance(modes, Integral) or modes < 1:
-        raise ValueError(f"modes must be a positive integer, but is {modes!r}.")
+    check_positive(modes=modes)
     size, outputs = sum(W.size for W in w), task.Y.size
     refusal = _no_kernel(rule, task, w)
     if through == "kernel" and refusal:

@@ -31,8 +31,7 @@ class Stepper:
     def check(self, rule):
         """Raise ValueError for options that are wrong, or do not go together."""
         beta = self.momentum
-        if isinstance(beta, bool) or not isinstance(beta, Real) or not 0 <= beta < 1:
-            raise ValueError(f"momentum must be from 0 to below 1, but is {beta!r}.")
+        check_momentum(beta)
         if not isinstance(self.nesterov, bool):
             raise ValueError(f"nesterov must be True or False, but is {self.nesterov!r}.")
         for name, known in {"order": ORDERS, "decay": DECAYS}.items():
@@ -66,6 +65,12 @@ class Stepper:
                 if self.decay == "decoupled":
                     w[k] = _exp(-eta * decays[k]) * w[k]
         return tuple(w), tuple(v)
+
+
+def check_momentum(beta):
+    """Raise ValueError unless `beta` is a number from 0 to below 1."""
+    if isinstance(beta, bool) or not isinstance(beta, Real) or not 0 <= beta < 1:
+        raise ValueError(f"momentum must be from 0 to below 1, but is {beta!r}.")
 
 
 def _exp(x):

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from ..matrices import Expression, Series, Words, entries
 from ..matrices.exact_entries import symbols, variables
-from ..nets import Task, activation, checked_sizes
+from ..nets import Task, activation, check_positive, checked_sizes
 from .problems import (
     check_bias,
     check_law,
@@ -319,8 +318,7 @@ def _of_task(task, sizes, chosen):
 
 
 def _checked(sizes, samples):
-    if isinstance(samples, bool) or not isinstance(samples, Integral) or samples < 1:
-        raise ValueError(f"samples must be a positive integer, but is {samples!r}.")
+    check_positive(samples=samples)
     return checked_sizes(sizes)
 
 
