@@ -223,9 +223,39 @@ def test_what_no_law_shows_on_relu_networks_is_left_open(fault):
 
 
 @pytest.mark.parametrize("fault", ["another B", "direct feedback"])
-def test_on_linear_networks_another_feedback_is_shown_though_it_may_be_the_direct_one(fault):
-    report = checked(fault, phi="linear")
-    assert [names(layer) for layer in report.layers] == [["another B"]] * 2, str(report)
+@pytest.mark.parametrize("bias", [True, False])
+def test_on_linear_networks_another_feedback_and_the_direct_one_are_the_same(fault, bias):
+    """BᵢBᵢ₊₁⁺ between neighbours does what Bᵢ does from the output, and BᵢBᵢ₊₁ the reverse."""
+    report = checked(fault, phi="linear", bias=bias)
+    below, last = report.layers
+    assert names(below) == ["another B", "direct feedback"], str(report)
+    assert names(last) == ["another B"], str(report)
+
+
+def test_direct_feedback_past_a_narrow_linear_layer_is_no_other_b():
+    """Two units cannot tell four outputs' errors to the layer below; eight steps show it."""
+    sizes = (9, 6, 2, 4)
+    report = checked("direct feedback", phi="linear", sizes=sizes, number=8)
+    assert names(report.layers[0]) == ["direct feedback"], str(report)
+    net = Network(phi="linear", sizes=sizes)
+    other = [2 * B + 1 for B in net.B]
+    report = ff.check_step(*net.steps(8), other, activation="linear")
+    assert names(report.layers[0]) == ["another B", "direct feedback"], str(report)
+
+
+def test_direct_feedback_is_not_seen_where_a_layer_above_bends_or_starts_with_biases():
+    net = Network("direct feedback", sizes=(9, 6, 7, 4), phi="linear")
+    net.b[0] = None
+    report = ff.check_step(*net.step(), net.B, activation="linear")
+    assert names(report.layers[0]) == ["another B"], str(report)
+    report = ff.check_step(*net.step(), net.B, activation=["linear", "relu"])
+    assert names(report.layers[0]) == ["another B"], str(report)
+
+
+def test_feedback_in_the_shape_of_the_direct_one_is_told_apart():
+    net = Network("direct feedback")
+    with pytest.raises(ValueError, match=r"as direct feedback is; of that the last two layers"):
+        ff.check_step(*net.step(), net.direct)
 
 
 @pytest.mark.parametrize("sizes", [(6, 5, 9), (3, 9, 8)])

@@ -62,11 +62,14 @@ def check_step(
             units = len(layers[k].weight)
             allowed = THRESHOLDS[min(h.bits for h in seen)] if threshold is None else threshold
             turned = _turned(feedback[k]) if layout else None
+            above = list(zip(*chain[k + 1 :], strict=True))
+            direct = [h.led_to(up) for h, up in zip(seen, above, strict=True)] if above else [None]
             suspect = Suspect(
                 seen,
                 [None, *seen[:-1]],
                 outgoing_of(feedback[k], units),
                 None if turned is None else outgoing_of(turned, units),
+                None if None in direct else direct,
                 k == len(chain) - 1,
                 (layers[k].name, layers[k + 1].name),
                 float(allowed),

@@ -26,7 +26,7 @@ MEANING = {
     "clipped at": "entries end at one size, each for itself",
     "no update": "gradients are zero or do not arrive, or weights are not in the optimiser",
     "no slope φ'": "errors pass the layer without being multiplied by it",
-    "another B": "one fits: drawn anew, of other signs, or on linear layers the output's own",
+    "another B": "one fits: drawn anew, of other signs, or in place of direct feedback",
     "another B in each step": "drawn anew for each, or made of weights that moved",
     "direct feedback": "errors come straight from the output, through any matrix",
 }
@@ -52,6 +52,8 @@ class Suspect:
 
     previous: the same in the step before each, or None.
     B: in the shape of `Hidden.V`.  turned: B of the other layout, or None.
+    direct: in each step with `Hidden.V` and `Hidden.G` of the last layer, and for W what leads
+        from the same inputs there, or None where a layer on the way is not linear.
     last: whether the layer above is the last, so that direct feedback is no other.
     names: of the layer and the one above.
     """
@@ -60,6 +62,7 @@ class Suspect:
     previous: list
     B: np.ndarray
     turned: np.ndarray | None
+    direct: list | None
     last: bool
     names: tuple
     threshold: float
@@ -67,7 +70,8 @@ class Suspect:
     def only(self, numbers):
         """The same in some of its steps alone."""
         some = lambda given: [given[n] for n in numbers]
-        return replace(self, steps=some(self.steps), previous=some(self.previous))
+        direct = self.direct and some(self.direct)
+        return replace(self, steps=some(self.steps), previous=some(self.previous), direct=direct)
 
 
 def faults(suspect):
@@ -190,11 +194,15 @@ def another_b_each(suspect):
 
 
 def direct_feedback(suspect):
-    """Errors come straight from the output, which is never told: no law of updates is its own.
+    """Errors come straight from the output: told where all layers from here on are linear.
 
-    In linear layers it is the feedback Bᵢ(Bᵢ₊₁)⁺ from the layer above, where that is as wide.
+    There ΔWᵢ(W_{L-1}⋯Wᵢ)ᵀ = BᵢΔW_L for one Bᵢ, which another B between neighbours fits as well,
+    Bᵢ(Bᵢ₊₁)⁺, if the layer between is as wide as the output.  No other network's updates tell.
     """
-    return False if suspect.last else None
+    if suspect.last:
+        return False
+    fits = suspect.direct and feedback_fits(suspect.direct, suspect.threshold)
+    return fits and Fault("direct feedback")
 
 
 def feedback_fits(steps, threshold):

@@ -9,6 +9,7 @@ import numpy as np
 LAYOUTS = {"W.T": "the shape of W.T", "W": "the shape of W"}
 """How a feedback matrix may lie: as faflow's, or as PyTorch layers keep it."""
 
+DIRECT = ", as direct feedback is; of that the last two layers have the law, and may be given alone"
 ENOUGH = 16
 """Entries it takes to see that float64 numbers are float32 numbers, and not so by chance."""
 
@@ -80,9 +81,10 @@ def read_feedback(B, layers, layout):
         turned = (shape[1], shape[0], *shape[2:])
         fits = {name for name, s in (("W", shape), ("W.T", turned)) if M.shape == s}
         if not fits:
+            direct = sorted(M.shape) == sorted((shape[1], len(layers[-1].weight)))
             raise ValueError(
                 f"{label} must have the shape of {above.label}, {shape}, or of its transpose, but"
-                f" is {M.shape}."
+                f" is {M.shape}{DIRECT * direct}."
             )
         if not possible & fits:
             raise ValueError(

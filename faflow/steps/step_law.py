@@ -1,6 +1,6 @@
 """What one step of feedback alignment must satisfy, and how well that can be seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,21 @@ class Hidden:
         if self.whole:
             return left @ right.T
         return np.einsum("jk,jk->j", left, right)
+
+    def led_to(self, above):
+        """This layer's moves beside those of the last layer, where all between are linear.
+
+        above: all hidden layers above, upwards.  In the place of W stands what leads from its
+        inputs to those of the last layer.  None where one is not linear, or lacks biases below.
+        """
+        way = self.W
+        for h in above:
+            if not (self.whole and h.whole and h.W.shape[1] == len(way)):
+                return None
+            way = h.W @ way
+        last = above[-1]
+        bits = min(self.bits, last.bits)
+        return replace(self, W=way, V=last.V, G=last.G, G_rounding=last.G_rounding, bits=bits)
 
     def sides(self, B):
         """ΔWᵢWᵢᵀ and degree·Bᵢ₊₁ΔWᵢ₊₁: equal after a step of feedback alignment.
