@@ -114,7 +114,7 @@ def leaky_relu(slope=0.01):
 @lru_cache
 def relu_power(p=2):
     """max(z, 0) to the power `p`, an integer of at least 2."""
-    if p != int(p) or p < 2:
+    if not 2 <= p < float("inf") or p != int(p):
         raise ValueError(f"relu_power needs an integer power of at least 2, but got {p}.")
     p = int(p)
     f = lambda z: z**p * (z > 0)
@@ -125,8 +125,8 @@ def relu_power(p=2):
 @lru_cache
 def softplus(beta=1):
     """log(1 + exp(beta z)) / beta, which tends to relu as beta grows."""
-    if not beta > 0:
-        raise ValueError(f"softplus needs beta > 0, but got {beta}.")
+    if not 0 < beta < float("inf"):
+        raise ValueError(f"softplus needs a finite beta > 0, but got {beta}.")
     f, pull = lambda z: softplus_of(beta * z) / beta, lambda z, error: error * expit(beta * z)
     return Activation(f"softplus({_short(beta)})", f, pull)
 

@@ -10,8 +10,8 @@ def add_lint(commands):
         help="check a step of other code: was it feedback alignment, and if not, what",
         description="Say layer by layer whether weights moved by feedback alignment, from what they"
         " were before and after one step.  Each file holds arrays from the input on: weights (out,"
-        " in), biases after the weights they belong to; or a PyTorch state_dict.  Exit status 0"
-        " only if every hidden layer is ok.",
+        " in), biases after the weights they belong to; or a PyTorch state_dict, written by"
+        " numpy.savez, too.  Exit status 0 only if every hidden layer is ok.",
     )
     add = lint.add_argument
     add("before", metavar="BEFORE.npz", help="weights before the step")

@@ -36,7 +36,10 @@ def read_arrays(path):
     """{name: array} of all in an .npz file, in its order."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            names = file.files
+            if any(name.endswith("data.pkl") for name in names):
+                raise ValueError("torch.save wrote it; write the state_dict by numpy.savez instead")
+            return {name: file[name] for name in names}
     except Exception as error:
         raise ValueError(f"{path} is not an .npz file of plain arrays: {error}") from error
 

@@ -249,7 +249,7 @@ def test_direct_feedback_is_not_seen_where_a_layer_above_bends_or_starts_with_bi
     report = ff.check_step(*net.step(), net.B, activation="linear")
     assert names(report.layers[0]) == ["another B"], str(report)
     report = ff.check_step(*net.step(), net.B, activation=["linear", "relu"])
-    assert names(report.layers[0]) == ["another B"], str(report)
+    assert report.layers[0].cannot_tell == ("momentum", "another B", "direct feedback")
 
 
 def test_feedback_in_the_shape_of_the_direct_one_is_told_apart():
@@ -283,9 +283,12 @@ def test_a_layer_above_that_stands_still_is_named():
 
 def test_weights_that_are_only_stored_again_have_not_moved():
     net = Network()
-    before, _ = net.step()
-    after = [M * (1 + 2e-16) for M in before]
-    assert {a.verdict for a in ff.check_step(before, after, net.B).layers} == {"no update"}
+    before, after = net.step()
+    again = [M * (1 + 2e-16) for M in before]
+    for stored in (again, before):
+        assert {a.verdict for a in ff.check_step(before, stored, net.B).layers} == {"no update"}
+    report = ff.check_step(before, [*again[:2], *after[2:]], net.B)
+    assert str(report.layers[0].fits[0]) == "no update in W1"
 
 
 def test_momentum_passes_at_first_and_is_named_from_the_second_step_on():
@@ -349,11 +352,23 @@ def test_equal_entries_in_one_row_are_of_equal_inputs_and_not_clipped():
     assert str(layer.fits[0]) == "clipped at 0.5 in W1"
 
 
-def test_nearly_equal_entries_are_not_clipped():
+def test_entries_of_one_size_are_those_of_signs_and_not_clipped():
     rng = np.random.default_rng(0)
     near = [0.01 - 1e-6 * rng.random(shape) for shape in ((30, 20), (10, 30))]
-    assert names(moved_by(*near, dtype="f4")) == []
-    assert names(moved_by(*(0 * M + 0.01 for M in near), dtype="f4")) == ["clipped at"]
+    for moved in (near, [0 * M + 0.01 for M in near]):
+        assert names(moved_by(*moved, dtype="f4")) == ["entries of one size"]
+    far = [0.01 - 1e-4 * rng.random(shape) for shape in ((30, 20), (10, 30))]
+    assert names(moved_by(*far, dtype="f4")) == []
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_the_first_step_of_adam_is_one_of_signs(dtype):
+    net = Network(dtype=dtype, sizes=(20, 30, 10))
+    before, after = net.step(loss="cross entropy")
+    steps = [(old - new) / 0.05 for old, new in zip(before, after, strict=True)]
+    adam = [W - 0.001 * g / (np.abs(g) + 1e-8) for W, g in zip(before, steps, strict=True)]
+    report = ff.check_step(before, [M.astype(dtype) for M in adam], net.B)
+    assert [names(layer) for layer in report.layers] == [["entries of one size"]], str(report)
 
 
 def test_updates_of_a_few_last_places_are_not_clipped():
@@ -375,6 +390,128 @@ def test_a_small_residual_is_not_explained_by_a_slightly_smaller_one():
     report = ff.check_step(*net.step(eta=0.017198958520216308, samples=41), net.B, activation=phi)
     assert 1e-4 < report.layers[0].residual < 1e-3
     assert [(a.verdict, a.fits) for a in report.layers] == [("fault", ())] * 2, str(report)
+
+
+# What one norm, or the law alone, would hide
+
+
+def relu_step(n, *, row=None, size=1.0, dtype="f8", seed=0):
+    """A step of a 6-n-4 network, `size` times larger in unit 0; feedback to `row` is another."""
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.standard_normal(shape)
+    W1, W2, B, X, error = draw(n, 6), draw(4, n) / n**0.5, draw(n, 4), draw(6, 20), draw(4, 20)
+    W1[0] *= size
+    z, used = W1 @ X, B.copy()
+    used[slice(0, 0) if row is None else row] = draw(
+        *used[slice(0, 0) if row is None else row].shape
+    )
+    moved = [(z > 0) * (used @ error) @ X.T, error @ np.maximum(z, 0).T]
+    before = [M.astype(dtype) for M in (W1, W2)]
+    after = [(M - 0.3 * move).astype(dtype) for M, move in zip(before, moved, strict=True)]
+    return ff.check_step(before, after, [B])
+
+
+@pytest.mark.parametrize("n", [30, 300])
+def test_a_single_unit_of_many_is_judged_by_itself(n):
+    assert relu_step(n, dtype="f4").verdict == "ok"
+    assert relu_step(n, dtype="f2").verdict in ("ok", "undecided")
+    for dtype in ("f4", "f2"):
+        assert relu_step(n, row=5, dtype=dtype).verdict == "fault"
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("f8", 1e5), ("f4", 300.0)])
+def test_one_large_unit_hides_no_others(dtype, size):
+    assert relu_step(30, size=size, dtype=dtype).verdict != "fault"
+    for seed in range(10):
+        report = relu_step(30, row=slice(1, None), size=size, dtype=dtype, seed=seed)
+        assert report.verdict == "fault", str(report)
+
+
+def test_of_a_linear_layer_what_the_law_does_not_see_is_seen():
+    """Noise at right angles to the rows of W1, and then to the columns of W1 in ΔW2."""
+    for sizes, k in (((30, 8, 3), 0), ((3, 8, 5), 1)):
+        net = Network(sizes=sizes, phi="linear", bias=False)
+        before, after = net.step()
+        assert ff.check_step(before, after, net.B, activation="linear")
+        noise = net.rng.standard_normal(before[k].shape)
+        W = before[0]
+        if k == 0:
+            after[0] = after[0] + noise - noise @ np.linalg.pinv(W) @ W
+        else:
+            after[1] = after[1] + noise @ (np.eye(8) - W @ np.linalg.pinv(W))
+        report = ff.check_step(before, after, net.B, activation="linear")
+        assert report.verdict == "fault", str(report)
+
+
+def test_a_feedback_is_not_named_where_one_always_fits():
+    """To one sample, to a step that is given twice, and along a smooth path."""
+    gate = {"phi": "linear", "sizes": (8, 7, 5)}
+    for seed in range(20):
+        net = Network("another B", seed=seed, **gate)
+        report = ff.check_step(*net.step(samples=3), net.B, activation="linear")
+        assert "another B" in report.layers[0].cannot_tell, str(report)
+        net = Network("wrong slope", seed=seed, sizes=(6, 9, 4))
+        before, after = net.step()
+        twice = ff.check_step([before, before], [after, after], net.B)
+        assert names(twice.layers[0]) == [], str(twice)
+
+
+def wrong_gate_path(eta, steps, seed):
+    """Steps on the same samples, whose way back has a gate |z| < 1 besides."""
+    rng = np.random.default_rng(seed)
+    W1, W2, B = rng.standard_normal((9, 6)), rng.standard_normal((3, 9)) / 3, None
+    B, X, Y = (
+        rng.standard_normal((9, 3)),
+        rng.standard_normal((6, 20)),
+        rng.standard_normal((3, 20)),
+    )
+    before, after = [], []
+    for _ in range(steps):
+        z = W1 @ X
+        error = W2 @ np.maximum(z, 0) - Y
+        before.append([W1, W2])
+        W2 = W2 - eta * error @ np.maximum(z, 0).T
+        W1 = W1 - eta * ((z > 0) & (np.abs(z) < 1)) * (B @ error) @ X.T
+        after.append([W1, W2])
+    return ff.check_step(before, after, [B])
+
+
+@pytest.mark.parametrize(("eta", "steps"), [(1e-3, 4), (1e-4, 4), (1e-4, 6)])
+def test_no_feedback_is_named_for_a_smooth_path(eta, steps):
+    for seed in range(20):
+        report = wrong_gate_path(eta, steps, seed)
+        assert report.verdict == "fault"
+        assert names(report.layers[0]) == [], str(report)
+
+
+def test_a_step_with_all_units_open_is_not_said_to_lack_a_slope():
+    net = Network("wrong slope", sizes=(6, 9, 4))
+    net.b[0] = net.b[0] + 20
+    before, after = net.step()
+    after[0] = after[0] - after[0] @ np.ones((6, 6)) / 100
+    net.b[0][:] = 0
+    report = ff.check_step(before, after, net.B)
+    if "no slope φ'" in names(report.layers[0]):
+        assert "or all are, and something else is wrong" in str(report)
+
+
+# What did not move
+
+
+def test_a_bias_that_moves_alone_is_an_update():
+    """The input of the second layer is dead, so that its weights stand still, and rightly."""
+    net = Network(sizes=(3, 5, 6, 4))
+    net.b[0] = -50 + 0 * net.b[0]
+    report = ff.check_step(*net.step(), net.B)
+    assert [a.verdict for a in report.layers] == ["undecided", "ok"], str(report)
+
+
+def test_steps_of_a_few_last_places_are_undecided():
+    net = Network(sizes=(20, 30, 10), dtype="f2")
+    before, after = net.step(eta=0.003)
+    assert (before[0] != after[0]).any()
+    report = ff.check_step(before, after, net.B)
+    assert report.verdict == "undecided", str(report)
 
 
 # The layout of B
@@ -444,6 +581,40 @@ def test_float32_numbers_are_known_in_float64():
     assert report.ok
     assert {layer.threshold for layer in report.layers} == {1e-4}
     assert not ff.check_step(before, after, net.B, threshold=1e-9)
+
+
+def small_integers(rng, *shape):
+    return rng.integers(-3, 4, shape).astype(float)
+
+
+def test_integers_are_short_but_not_rounded():
+    """Exact arithmetic in small integers, with one row of B replaced, is wrong by much."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        W1, W2, B, X = (small_integers(rng, *s) for s in ((30, 6), (4, 30), (30, 4), (6, 3)))
+        z, error = W1 @ X, small_integers(rng, 4, 3)
+        up = W2 - error @ np.maximum(z, 0).T
+        right = [W1 - ((z > 0) * (B @ error)) @ X.T, up]
+        assert ff.check_step([W1, W2], right, [B]), str(ff.check_step([W1, W2], right, [B]))
+        j = rng.choice(np.flatnonzero((z > 0).any(axis=1)))
+        B[j] += 1 + np.abs(B[j])
+        wrong = [W1 - ((z > 0) * (B @ error)) @ X.T, up]
+        B[j] = -B[j]
+        report = ff.check_step([W1, W2], wrong, [B])
+        assert report.layers[0].bits == 53
+        if (wrong[0][j] != right[0][j]).any() and report.layers[0].residual > 0:
+            assert report.verdict == "fault", str(report)
+
+
+@pytest.mark.parametrize(("digits", "bits"), [("f4", 24), ("f2", 11), ("f8", 53)])
+def test_the_bits_of_numbers_are_seen_however_they_are_stored(digits, bits):
+    rng = np.random.default_rng(0)
+    numbers = lambda *shape: rng.standard_normal(shape).astype(digits).astype(float)
+    before, after = ([numbers(4, 3), numbers(2, 4)] for _ in range(2))
+    (layer,) = ff.check_step(before, after, [numbers(4, 2)]).layers
+    assert layer.bits == bits
+    whole = [np.round(100 * M) for M in before], [np.round(100 * M) for M in after]
+    assert ff.check_step(*whole, [numbers(4, 2)]).layers[0].bits == 53
 
 
 def test_few_short_numbers_are_not_taken_for_half_precision():
@@ -561,6 +732,31 @@ def test_tensors_and_names_of_a_state_dict_are_read():
     assert report.layout == "W"
 
 
+def test_states_are_matched_by_name_and_not_by_order():
+    net = Network(sizes=(8, 8, 8, 8), bias=False)
+    before, after = (dict(zip("abc", state, strict=True)) for state in net.step())
+    assert ff.check_step(before, {name: after[name] for name in "acb"}, net.B)
+    with pytest.raises(ValueError, match="must have the same names, but differ in 'd'"):
+        ff.check_step(before, after | {"d": after["a"]}, net.B)
+
+
+def test_names_that_end_in_bias_alone_leave_out_no_weights():
+    net = Network(sizes=(6, 9, 4))
+    named = [dict(zip(("W1", "bias", "W2", "b2"), state, strict=True)) for state in net.step()]
+    assert ff.check_step(*named, net.B)
+
+
+def test_gradients_of_fewer_digits_than_their_weights_are_hinted_at():
+    net = Network(dtype="f4")
+    start = [M.astype(float) for M in net.state()]
+    net.step()
+    gradients = [M for pair in net.before for M in pair]
+    fine = [W - 0.05 * M for W, M in zip(start, gradients, strict=True)]
+    report = ff.check_step(start, fine, net.B)
+    assert "as little as by arithmetic in 32 bits: if so, give threshold=1e-4" in str(report)
+    assert ff.check_step(start, fine, net.B, threshold=1e-4)
+
+
 def test_bfloat16_is_known_by_its_name():
     net = Network()
     before, after = ([Tensor(M, "torch.bfloat16") for M in state] for state in net.step())
@@ -659,7 +855,7 @@ W, B = GOOD["before"], GOOD["B"]
         ),
         ({"before": [*W, np.ones(3)]}, r"\(3,\) cannot be the biases of before\[2\], \(4, 7\)"),
         ({"before": [np.ones(3), *W]}, r"before\[0\] of shape \(3,\) is neither weights nor"),
-        ({"before": [*W, np.ones(4), np.ones(4)]}, "networks with normalisation have no law"),
+        ({"before": [*W, np.ones(4), np.ones(4)]}, "normalisation has no law"),
         (
             {"before": [W[0], np.ones((7, 10)), np.ones(7)]},
             r"before\[1\] has biases, and a column for them: \(7, 10\)",

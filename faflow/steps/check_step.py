@@ -8,8 +8,8 @@ import numpy as np
 from ..activations import Activation
 from ..activations import activation as activation_named
 from .faults import Fault, Suspect, faults, gradient_descent
-from .foreign import outgoing_of, read_feedback, read_steps
-from .step_law import THRESHOLDS, hidden, judged
+from .foreign import EXTREME, outgoing_of, read_feedback, read_steps
+from .step_law import THRESHOLDS, hidden
 from .step_report import VERDICTS, LayerReport, StepReport
 
 NEARER = 100
@@ -22,14 +22,17 @@ def check_step(
     """Say layer by layer whether weights moved by feedback alignment through `B`, or by what else.
 
     A step of any size, on any samples, for any loss has (ΔWᵢWᵢᵀ)ⱼⱼ = degree·(Bᵢ₊₁ΔWᵢ₊₁)ⱼⱼ for
-    every unit j, and ΔWᵢWᵢᵀ = Bᵢ₊₁ΔWᵢ₊₁ as a whole if layer i is linear.  Each hidden layer is
-    judged by itself, given what those above did, on what a step must meet; little else meets it.
+    every unit j, and ΔWᵢWᵢᵀ = Bᵢ₊₁ΔWᵢ₊₁ as a whole if layer i is linear; there columns of ΔWᵢ are
+    combinations of those of Bᵢ₊₁, too, and a step that meets all this is one on some samples.
+    Each hidden layer is judged by itself, given what those above did, and each unit of it.  Of a
+    layer that bends the law says nothing of the part of ΔWᵢ at right angles to a unit's weights.
 
     before, after: weights, from the input on, as NumPy, PyTorch or JAX arrays in a list, or in a
         mapping such as a ``state_dict``, of which entries that end in "weight" and "bias" count.
         They lie (out, in); a vector is the biases of the weights before it, or these are a last
         column.  Convolutions are (out, in, …); pooling, and flattening channel by channel, are
-        free; normalisation and skipped layers are not.  Neighbouring layers may be given alone.
+        free, and so is dropout of units that bend; normalisation and skipped layers are not.
+        Mappings are matched by name.  Neighbouring layers may be given alone.
         For several steps lists of such states, one for each step: more faults can then be told.
     B: a matrix for each layer above the first, in the shape of its W or W.T, or one for the first
         as well, which does not count; of a mapping those that end in "weight_backward".
@@ -38,7 +41,9 @@ def check_step(
     decay: ηλ, the part of itself that each layer loses besides, biases included.
     layout: of B, "W" or "W.T", where both shapes are one; None finds out which one fits.
     threshold: relative residual that is zero; None takes 1e-9 for float64, 1e-4 for float32,
-        1e-2 and 5e-2 for 16 bits, also where such numbers are stored as longer ones.
+        1e-2 and 5e-2 for 16 bits, also where 16 such numbers or more are stored as longer ones.
+        Weights of more digits than their gradients were computed in need one that is theirs.
+        Rounding is allowed for as far as sums over samples do not nearly cancel.
 
     With momentum only the first step from rest passes, with adaptive optimisers none does.
     Returns a `StepReport`.  With the data at hand compare ``FA(B)(task, before)`` instead.
@@ -51,6 +56,9 @@ def check_step(
     decay = _of_layers(decay, "decay", len(layers))
     if 0 in rates:
         raise ValueError("rates must not be 0: a layer that never moves has no law.")
+    for name, numbers in (("rates", rates), ("decay", decay)):
+        if any(n and not 1 / EXTREME < abs(n) < EXTREME for n in numbers):
+            raise ValueError(f"{name} must be numbers of usual size, but are {numbers}.")
     if threshold is not None and not (isinstance(threshold, Real) and 0 < threshold < 1):
         raise ValueError(f"threshold must be between 0 and 1, but is {threshold!r}.")
     given = read_feedback(B, layers, layout)
@@ -71,6 +79,7 @@ def check_step(
                 None if turned is None else outgoing_of(turned, units),
                 None if None in direct else direct,
                 k == len(chain) - 1,
+                min(_widths([hidden[0] for hidden in chain[k:]])),
                 (layers[k].name, layers[k + 1].name),
                 float(allowed),
             )
@@ -98,14 +107,11 @@ def _layer_report(k, suspect):
     """The report on hidden layer `k`."""
     threshold, (own, above) = suspect.threshold, suspect.names
     measured = [h.measure(suspect.B) for h in suspect.steps]
-    verdicts = [
-        judged(m, threshold) if h.moved else "no update"
-        for h, m in zip(suspect.steps, measured, strict=True)
-    ]
+    verdicts = [_verdict(h, m, threshold) for h, m in zip(suspect.steps, measured, strict=True)]
     verdict = max(verdicts, key=VERDICTS.index)
     such = [n for n, v in enumerate(verdicts) if v == verdict]
-    worst = max(such, key=lambda n: np.nan_to_num(measured[n][0]))
-    residual, floor = map(float, measured[worst])
+    each = [m.worst(threshold) for m in measured]
+    residual, floor = max([each[n] for n in such], key=lambda seen: np.nan_to_num(seen[0]))
     suspect = suspect.only(such)
     fits, cannot_tell = (), ()
     if verdict == "ok":
@@ -123,14 +129,31 @@ def _layer_report(k, suspect):
         above=above,
         units=len(suspect.B),
         law="matrix" if suspect.steps[0].whole else "neuron",
-        residual=residual,
-        floor=floor,
+        residual=float(residual),
+        floor=float(floor),
         threshold=threshold,
+        bits=min(h.bits for h in suspect.steps),
         verdict=verdict,
         fits=fits,
         cannot_tell=cannot_tell,
-        residuals=tuple(float(residual) for residual, _ in measured),
+        residuals=tuple(float(residual) for residual, _ in each),
     )
+
+
+def _verdict(h, measured, threshold):
+    """The verdict on a layer in one step."""
+    verdict = measured.verdict(threshold)
+    still = not h.moved if verdict == "fault" else not h.changed
+    return "no update" if still and verdict != "ok" else verdict
+
+
+def _widths(hidden):
+    """To how many things a layer sends, and those above it as long as they are linear."""
+    yield hidden[0].V.shape[1]
+    for h in hidden[1:]:
+        if not h.whole:
+            return
+        yield h.V.shape[1]
 
 
 def _activations(given, number):
@@ -152,11 +175,20 @@ def _activations(given, number):
 
 def _of_layers(given, name, number):
     """A number for each layer."""
-    several = isinstance(given, list | tuple | np.ndarray)
+    several = isinstance(given, list | tuple | np.ndarray) and np.ndim(given) > 0
     values = list(given) if several else [given] * number
     if len(values) != number:
         raise ValueError(f"{name} has {len(values)} entries, but there are {number} layers.")
     for value in values:
-        if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(value):
-            raise ValueError(f"{name} must be finite numbers, but has {value!r}.")
+        if not _is_finite(value):
+            raise ValueError(f"{name} must be finite numbers, but has {value!r:.40}.")
     return [float(value) for value in values]
+
+
+def _is_finite(value):
+    """Whether this is a real number that a float can be."""
+    try:
+        real = isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0)
+        return real and not isinstance(value, bool) and bool(np.isfinite(float(value)))
+    except (TypeError, ValueError, OverflowError):
+        return False

@@ -1,21 +1,23 @@
 """Which fault a step that is none of feedback alignment shows: each by a law of its own.
 
-A fault is named only where what it must satisfy holds to rounding; what is named for nothing else
-is left open.
+A fault is named only where what it must satisfy holds to rounding, or entries show it by their
+sizes; what is named for nothing else is left open.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .step_law import SAFETY, judged
+from .step_law import RANK, Measured, beyond, rank
 
 TIES = 3
 """Entries of a clipped update that share its largest size, in several rows and columns."""
 
-RANK = 1e-13
-"""Singular values below this share of the largest count as zero; a rank too large tells less."""
+ONE_SIZE = 1e-3
+"""How far entries of one size differ, relative to it."""
 
+INFORMATIVE = 1e3
+"""How many times its threshold some feedback must miss steps that are put together wrongly."""
 
 MEANING = {
     "gradient descent": "errors come back through the weights' own transpose",
@@ -24,11 +26,13 @@ MEANING = {
     "weight decay": "times the learning rate, the same in both layers",
     "momentum": "part of the last step added to each; the first step passes",
     "clipped at": "entries end at one size, each for itself",
-    "no update": "gradients are zero or do not arrive, or weights are not in the optimiser",
-    "no slope φ'": "errors pass the layer without being multiplied by it",
-    "another B": "one fits: drawn anew, of other signs, or in place of direct feedback",
+    "entries of one size": "signs alone, as in the first step of Adam, or clipped very low",
+    "no update": "gradients are zero, do not arrive, or weights are not in the optimiser",
+    "no slope φ'": "errors pass as if all units were open; or all are, and something else is wrong",
+    "another B": "one fits: drawn anew, of other signs, or in place of direct feedback; in a linear"
+    " layer one always does to as few samples as there are errors from above",
     "another B in each step": "drawn anew for each, or made of weights that moved",
-    "direct feedback": "errors come straight from the output, through any matrix",
+    "direct feedback": "errors come by one matrix from the output, or past a wrong linear layer",
 }
 """The names of faults, and what they say."""
 
@@ -55,6 +59,7 @@ class Suspect:
     direct: in each step with `Hidden.V` and `Hidden.G` of the last layer, and for W what leads
         from the same inputs there, or None where a layer on the way is not linear.
     last: whether the layer above is the last, so that direct feedback is no other.
+    told: how many independent errors come from above at most, by the widths there.
     names: of the layer and the one above.
     """
 
@@ -64,6 +69,7 @@ class Suspect:
     turned: np.ndarray | None
     direct: list | None
     last: bool
+    told: int
     names: tuple
     threshold: float
 
@@ -77,7 +83,8 @@ class Suspect:
 def faults(suspect):
     """(faults that fit, names of those that these steps cannot tell).
 
-    Sought first are those with nothing free, then those with a number, then with a matrix.
+    Sought first are those with nothing free, then those with a number, then with a matrix, or
+    without a law.
     """
     cannot_tell = []
     for kinds in KINDS:
@@ -95,7 +102,7 @@ def faults(suspect):
 def holds(steps, feedback, threshold):
     """Whether the law holds in all steps, each with its feedback."""
     both = zip(steps, feedback, strict=True)
-    return all(judged(h.measure(B), threshold) == "ok" for h, B in both)
+    return all(h.measure(B).verdict(threshold) == "ok" for h, B in both)
 
 
 def gradient_descent(suspect):
@@ -167,21 +174,17 @@ def without_slope(suspect):
     """
     if suspect.steps[0].whole:
         return False
-    rank = _rank(suspect.B)
-    if rank == len(suspect.B):
+    if rank(suspect.B) == len(suspect.B):
         return None
-    columns = np.linalg.svd(suspect.B, full_matrices=False)[0][:, :rank]
-    for h in suspect.steps:
-        beyond, size = h.F - columns @ (columns.T @ h.F), np.linalg.norm(h.F)
-        floor = SAFETY * np.linalg.norm(h.F_rounding) / size
-        if judged((np.linalg.norm(beyond) / size, floor), suspect.threshold) != "ok":
-            return False
-    return Fault("no slope φ'")
+    nothing = (np.zeros(0), np.zeros(0))
+    seen = [Measured([beyond(h.F, h.F_rounding, suspect.B)], nothing) for h in suspect.steps]
+    fits = all(m.verdict(suspect.threshold) == "ok" for m in seen)
+    return fits and Fault("no slope φ'")
 
 
 def another_b(suspect):
     """Some feedback fits, one in all of the steps."""
-    fits = feedback_fits(suspect.steps, suspect.threshold)
+    fits = feedback_fits(suspect.steps, suspect.threshold, suspect.told)
     return fits and Fault("another B")
 
 
@@ -189,7 +192,7 @@ def another_b_each(suspect):
     """Some feedback fits in each step, but none in all of them."""
     if len(suspect.steps) == 1 or another_b(suspect) is not False:
         return False
-    alone = [feedback_fits([h], suspect.threshold) for h in suspect.steps]
+    alone = [feedback_fits([h], suspect.threshold, suspect.told) for h in suspect.steps]
     return None if None in alone else all(alone) and Fault("another B in each step")
 
 
@@ -201,34 +204,68 @@ def direct_feedback(suspect):
     """
     if suspect.last:
         return False
-    fits = suspect.direct and feedback_fits(suspect.direct, suspect.threshold)
+    if not suspect.direct:
+        return None
+    told = suspect.direct[0].G.shape[1]
+    fits = feedback_fits(suspect.direct, suspect.threshold, told)
     return fits and Fault("direct feedback")
 
 
-def feedback_fits(steps, threshold):
+def feedback_fits(steps, threshold, told):
     """Whether the law holds for some feedback, one in all steps.
 
-    None where some feedback always fits: where there are no more equations than unknowns, of which
-    a unit has one for all it sends to.  Each step makes one equation a unit, or in a linear layer
-    as many as its weights W have independent rows, in the space of which both sides lie.
+    None where some feedback fits whatever the fault: where there are no more equations than
+    unknowns, or they follow from one another, as those of a smooth path do, which also fit when
+    what units of one step say is put beside what others are told.
+    A unit has an unknown for all it sends to, and an equation for each step.  A linear layer has
+    in a step as many as its samples are independent, at most those its weights have rows; that
+    samples are more than the errors `told` from above is seen by all of these.
     """
     left = [h.pair(h.F, h.W) / h.degree for h in steps]
     if steps[0].whole:
+        inputs = [rank(h.W, loosely=True) for h in steps]
+        shown = [rank(h.G) for h in steps]
         equations = np.vstack([h.G for h in steps])
-        if _rank(equations) >= sum(_rank(h.W, loosely=True) for h in steps):
+        few = any(seen < min(told, most) for seen, most in zip(shown, inputs, strict=True))
+        if few or rank(equations) >= sum(inputs):
             return None
-        found = np.linalg.lstsq(equations, np.hstack(left).T, rcond=RANK)[0].T
+        sides = [np.hstack(M).T for M in (left, [np.roll(M, 1, axis=1) for M in left])]
+        found, other = (np.linalg.lstsq(equations, side, rcond=RANK)[0] for side in sides)
+        missed, size = np.linalg.norm(equations @ other - sides[1]), np.linalg.norm(sides[1])
+        found = found.T
     else:
-        systems = np.array([h.G for h in steps]).swapaxes(0, 1)  # (units, steps, out)
-        if any(A.any() and _rank(A) == len(A) for A in systems):
-            return None
-        both = zip(systems, np.array(left).T, strict=True)
-        found = np.array([np.linalg.lstsq(A, b, rcond=RANK)[0] for A, b in both])
+        found, missed, size = _unit_by_unit(steps, np.array(left))
+    if not missed > min(0.1, INFORMATIVE * threshold) * size:
+        return None
     return holds(steps, [found] * len(steps), threshold)
 
 
+def _unit_by_unit(steps, left):
+    """The feedback to each unit; by how much one misses what other units say; the size of that.
+
+    Nothing is missed if fewer than half of the units have more equations than unknowns.
+    """
+    found, missed, size = np.zeros_like(steps[0].V[: left.shape[1]]), 0.0, 0.0
+    active, informative = 0, 0
+    for j, equations in enumerate(np.array([h.G for h in steps]).swapaxes(0, 1)):
+        there = equations.any(axis=1)
+        A = equations[there]
+        if not len(A):
+            continue
+        found[j] = np.linalg.lstsq(A, left[there, j], rcond=RANK)[0]
+        active += 1
+        if rank(A) == len(A):
+            continue
+        informative += 1
+        other = left[there, j - 1]
+        missed += np.sum((A @ np.linalg.lstsq(A, other, rcond=RANK)[0] - other) ** 2)
+        size += np.sum(other**2)
+    enough = informative > 1 and informative >= active / 2
+    return found, enough * np.sqrt(missed), np.sqrt(size)
+
+
 def clipped(suspect):
-    """Entries of updates heap up at one size, in several rows and columns."""
+    """Entries of updates heap up at one size, in several rows and columns, and others are less."""
     ends = []
     for h in suspect.steps:
         parts = zip(suspect.names, (h.F, h.G), (h.F_rounding, h.G_rounding), strict=True)
@@ -240,15 +277,27 @@ def clipped(suspect):
     return Fault("clipped at", float(ends[0][1]), " and ".join(where))
 
 
+def one_size(suspect):
+    """All entries that moved at all moved by one size, in both layers and in every step."""
+    for h in suspect.steps:
+        for M in (h.F, h.G):
+            size = np.abs(M[np.abs(M) > 1e-6 * np.abs(M).max()])
+            spread = min(len(set(along)) for along in np.nonzero(M))
+            alike = np.abs(size - np.median(size)) < ONE_SIZE * np.median(size)
+            if spread < 2 or len(size) <= TIES or np.mean(alike) < 0.9:
+                return False
+    return Fault("entries of one size")
+
+
 def _heaped(M, rounding):
     """Whether more entries are as large as the largest than are a little smaller."""
     size, width = np.abs(M), 2 * rounding.max()
     at = size >= size.max() - width
+    less = (size < 0.9 * size.max()) & (size > width)
     below = (size >= size.max() - 10 * width) & ~at
     spread = min(len(set(along)) for along in np.nonzero(at))
-    return (
-        spread > 1 and at.sum() >= TIES and at.sum() > 3 * below.sum() and size.max() > 100 * width
-    )
+    many = at.sum() >= TIES and at.sum() > 3 * below.sum() and less.sum() >= at.sum() / 10
+    return spread > 1 and many and size.max() > 100 * width
 
 
 def _alone(numbers):
@@ -257,14 +306,12 @@ def _alone(numbers):
     return np.count_nonzero(size > 1e-6 * size.max()) < 2
 
 
-def _rank(M, loosely=False):
-    return np.linalg.matrix_rank(M, rtol=np.sqrt(RANK) if loosely else RANK)
-
-
 KINDS = (
     {"gradient descent": gradient_descent, "B transposed": transposed},
-    {"clipped at": clipped, "scale": scale, "weight decay": weight_decay, "momentum": momentum},
+    {"scale": scale, "weight decay": weight_decay, "momentum": momentum},
     {
+        "clipped at": clipped,
+        "entries of one size": one_size,
         "no slope φ'": without_slope,
         "another B": another_b,
         "another B in each step": another_b_each,

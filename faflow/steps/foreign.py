@@ -10,8 +10,11 @@ LAYOUTS = {"W.T": "the shape of W.T", "W": "the shape of W"}
 """How a feedback matrix may lie: as faflow's, or as PyTorch layers keep it."""
 
 DIRECT = ", as direct feedback is; of that the last two layers have the law, and may be given alone"
+EXTREME = 1e75
+"""Size of numbers from which on products of four, as the measures are of, are none in floats."""
+
 ENOUGH = 16
-"""Entries it takes to see that float64 numbers are float32 numbers, and not so by chance."""
+"""Numbers it takes to see that they were rounded to fewer bits than they are stored in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +34,13 @@ class Layer:
 
 def read_steps(before, after):
     """[(layers before, layers after)] of every step, of one shape throughout."""
-    pairs = [(before, after)]
+    pairs = [(before, _ordered(before, after))]
     if _several(before) or _several(after):
         if not (_several(before) and _several(after)) or len(before) != len(after):
             raise ValueError(
                 "before and after must both be lists of as many states, one for each step."
             )
-        pairs = list(zip(before, after, strict=True))
+        pairs = [(one, _ordered(one, other)) for one, other in zip(before, after, strict=True)]
     steps, first = [], None
     for n, pair in enumerate(pairs):
         step = []
@@ -48,7 +51,32 @@ def read_steps(before, after):
             _check_alike(what, state, *first)
             step.append(_chained(state))
         steps.append(tuple(step))
-    return steps
+    return _rounded(steps)
+
+
+def _ordered(before, after):
+    """The state after a step with its names in the order they had before it."""
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return after
+    if set(before) != set(after):
+        odd = sorted(map(str, set(before) ^ set(after)))
+        raise ValueError(f"before and after must have the same names, but differ in {odd[0]!r}.")
+    return {name: after[name] for name in before}
+
+
+def _rounded(steps):
+    """The layers with as many bits as their numbers show, or those of all where they are few."""
+    shown = [np.zeros(0)] * len(steps[0][0])
+    for before, after in steps:
+        for k, (old, new) in enumerate(zip(before, after, strict=True)):
+            if (old.weight != new.weight).any():  # what has not moved may be there by design
+                shown[k] = np.concatenate([shown[k], old.weight.ravel(), new.weight.ravel()])
+    of_all = bits_of(np.concatenate(shown))
+    bits = [of_all if len(np.unique(values)) < ENOUGH else bits_of(values) for values in shown]
+    with_bits = lambda state: [
+        replace(layer, bits=min(layer.bits, b)) for layer, b in zip(state, bits, strict=True)
+    ]
+    return [tuple(map(with_bits, step)) for step in steps]
 
 
 def _check_alike(what, state, first, other):
@@ -92,7 +120,7 @@ def read_feedback(B, layers, layout):
             )
         possible &= fits
     if layout is not None:
-        if layout not in LAYOUTS:
+        if not isinstance(layout, str) or layout not in LAYOUTS:
             raise ValueError(f"Unknown layout {layout!r}; choose from {', '.join(LAYOUTS)}.")
         if layout not in possible:
             raise ValueError(f"B has {LAYOUTS[possible.pop()]}, not {LAYOUTS[layout]}.")
@@ -115,31 +143,50 @@ def plain(given, label):
         if "bfloat16" in str(given.dtype):
             given, bits = given.float(), 8
         given = given.numpy()
-    made = np.asarray(given)
+    if np.ma.is_masked(given):
+        raise ValueError(f"{label} must not be masked: a law takes every entry.")
+    try:
+        made = np.asarray(given)
+    except (TypeError, ValueError):
+        raise ValueError(f"{label} must be an array of real numbers, not {given!r:.60}.") from None
     if made.dtype.name == "bfloat16":  # of JAX
         bits = 8
     elif made.dtype.kind == "f":
         bits = min(bits, np.finfo(made.dtype).nmant + 1)
     elif made.dtype.kind not in "iu":
         raise ValueError(f"{label} must be an array of real numbers, but is {made.dtype}.")
-    made = made.astype(float)
+    with np.errstate(over="ignore"):
+        made = made.astype(float)
     if not made.size:
         raise ValueError(f"{label} has no entries: its shape is {made.shape}.")
     if not np.isfinite(made).all():
         where = tuple(map(int, np.argwhere(~np.isfinite(made))[0]))
         raise ValueError(f"{label} must be finite, but entry {where} is {made[where]}.")
+    largest = np.abs(made).max()
+    if largest and not 1 / EXTREME < largest < EXTREME:
+        raise ValueError(
+            f"{label} has {largest:.3g} as its largest entry; its products would not be numbers."
+        )
     return made, bits
 
 
-def bits_of(old, new):
-    """Of how many bits the numbers of a layer are, whatever they are stored as, if it moved."""
-    known = min(old.bits, new.bits)
-    values = np.concatenate([old.weight.ravel(), new.weight.ravel()])
-    if np.count_nonzero(values) < ENOUGH or np.array_equal(old.weight, new.weight):
-        return known
-    fractions = np.frexp(values)[0]
-    exact = lambda bits: (np.ldexp(fractions, bits) % 1 == 0).all()
-    return next((bits for bits in (8, 11, 24) if bits < known and exact(bits)), known)
+def bits_of(values):
+    """Of how many bits numbers are, whatever they are stored as.
+
+    Short ones such as integers fit in few bits, but were not rounded to them: of those that were
+    half end in a one, whatever their power of two.
+    """
+    fractions, powers = np.frexp(np.unique(np.abs(values[values != 0])))
+    if len(fractions) < ENOUGH:
+        return 53
+    for bits in (8, 11, 24):
+        ends = np.ldexp(fractions, bits) % 2
+        if (ends % 1 == 0).all():
+            used = powers[ends == 1]
+            commonest = np.unique(used, return_counts=True)[1].max(initial=0)
+            many = len(used) >= len(powers) / 4 and len(used) - commonest >= len(powers) / 16
+            return bits if many else 53
+    return 53
 
 
 def _several(given):
@@ -153,6 +200,8 @@ def _items(given, what, endings):
     """(name, label, array) of what is given; of names, those with such an ending if any have it."""
     if isinstance(given, Mapping):
         named = [str(name) for name in given if str(name).endswith(endings)]
+        if not any(name.endswith(endings[0]) for name in named):
+            named = []
         kept = [(str(n), M) for n, M in given.items() if not named or str(n) in named]
         return [(name, f"{what}[{name!r}]", M) for name, M in kept]
     if not isinstance(given, list | tuple) or not given:
@@ -172,7 +221,8 @@ def _layers(state, what):
         if array.ndim == 0 or below is None or below.bias is not None:
             raise ValueError(
                 f"{label} of shape {array.shape} is neither weights nor the biases of weights"
-                " before it; networks with normalisation have no law."
+                " before it; normalisation has no law, and kernels (in, out), of Keras or Flax,"
+                " must be transposed and named weight."
             )
         if array.shape != below.weight.shape[:1]:
             raise ValueError(

@@ -4,19 +4,50 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .foreign import bits_of, outgoing_of
+from .foreign import outgoing_of
 
 THRESHOLDS = {53: 1e-9, 24: 1e-4, 11: 1e-2, 8: 5e-2}
 """Relative residual up to which a law holds, by the bits of the numbers."""
 
-SAFETY = 3
-"""Standard deviations of rounding; one number alone is never off by more than two."""
+SAFETY = 4
+"""Standard deviations of rounding that a whole layer is allowed."""
+
+SAFETY_OF_ONE = 10
+"""The same for a single unit, of which there may be thousands."""
 
 ARITHMETIC = 4
 """Roundings that an entry of an update has gone through, at a guess."""
 
 MOVED = 4
 """Half last places beyond which a weight has moved, and was not stored again."""
+
+RANK = 1e-13
+"""Singular values below this share of the largest count as zero; a rank too large tells less."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """How well a law holds, as relative residuals and the floors that rounding sets them.
+
+    parts: (residual, floor) of all that must hold, the law of the whole layer first.
+    units: residuals and floors unit by unit; rounding may hide some.
+    """
+
+    parts: list
+    units: tuple
+
+    def verdict(self, threshold):
+        """ok, fault or undecided; no residual below its floor speaks for or against anything."""
+        if any((r > np.maximum(threshold, f)).any() for r, f in (*self.parts, self.units)):
+            return "fault"
+        sure = all(r <= threshold and f <= threshold for r, f in self.parts)
+        return "ok" if sure else "undecided"
+
+    def worst(self, threshold):
+        """The residual and the floor that decide."""
+        every = [*self.parts, *zip(*self.units, strict=True)]
+        bad = [(r, f) for r, f in every if r > max(threshold, f)]
+        return self.parts[0] if self.parts[0] in bad or not bad else max(bad)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +57,9 @@ class Hidden:
     W: (units, in) weights into its units, the biases a column.  V: (units, out) weights out of
     them.  F, G: how these moved, but for a factor.  In a linear layer with biases W has one row
     more, which reads the bias, and V and G have the biases above.
-    whole: whether the layer is linear, so that its law is one of matrices.
-    bits: of the numbers.  moved, moved_above: whether any weight did, beyond rounding.
+    whole: whether the layer is linear and flat, so that its law is one of matrices.
+    bits: of the numbers.  moved, moved_above: whether any weight or bias did, beyond rounding.
+    changed: whether any number in either layer is another.
     """
 
     W: np.ndarray
@@ -41,6 +73,7 @@ class Hidden:
     bits: int
     moved: bool
     moved_above: bool
+    changed: bool
 
     def pair(self, left, right):
         """left·rightᵀ, its diagonal alone unless the layer is linear."""
@@ -73,32 +106,53 @@ class Hidden:
         return self.pair(self.F, self.W), self.degree * self.pair(B, self.G)
 
     def measure(self, B):
-        """Relative residual of the law for this feedback, and the floor that rounding sets it."""
+        """How well the law holds for this feedback, in the layer and unit by unit.
+
+        A linear layer's ΔW = B(Σδ₊xᵀ) and ΔW₊ᵀ = (Σδ₊xᵀ)Wᵀ have more in them: columns of ΔW are
+        among those of B, and rows of ΔW₊ among those of Wᵀ.  With the law of matrices this is all:
+        then there are samples of which it is the step.
+        """
         left, right = self.sides(B)
-        scale = np.linalg.norm(left) + np.linalg.norm(right)
+        rounding = self.pair(self.F_rounding**2, self.W**2)
+        rounding = rounding + self.degree**2 * self.pair(B**2, self.G_rounding**2)
+        size = lambda M: np.sqrt(np.sum(M.reshape(len(M), -1) ** 2, axis=1))  # unit by unit
+        gap, sides, floor = size(left - right), (size(left), size(right)), np.sqrt(rounding)
+        scale = sum(map(np.linalg.norm, sides))
         if scale == 0:
-            return np.nan, np.inf
-        rounding = np.sum(self.pair(self.F_rounding**2, self.W**2)) + self.degree**2 * np.sum(
-            self.pair(B**2, self.G_rounding**2)
-        )
-        return np.linalg.norm(left - right) / scale, SAFETY * np.sqrt(rounding) / scale
+            return Measured([(np.nan, np.inf)], (np.zeros(1), np.full(1, np.inf)))
+        parts = [(np.linalg.norm(gap) / scale, SAFETY * np.linalg.norm(floor) / scale)]
+        if self.whole:
+            parts += [
+                beyond(self.F, self.F_rounding, B),
+                beyond(self.G, self.G_rounding, self.W),
+            ]
+        each = np.where(sum(sides) > 0, sum(sides), np.inf)
+        floors = np.where(sum(sides) > 0, SAFETY_OF_ONE * size(floor) / each, np.inf)
+        return Measured(parts, (gap / each, floors))
 
 
-def judged(measured, threshold):
-    """ok, fault or undecided; no residual below its floor speaks for or against anything."""
-    residual, floor = measured
-    if residual > max(threshold, floor):
-        return "fault"
-    return "ok" if residual <= threshold and floor <= threshold else "undecided"
+def beyond(moved, rounding, M):
+    """The share of columns that is none of those of `M`, and its floor."""
+    columns = np.linalg.svd(M, full_matrices=False)[0][:, : rank(M)]
+    total = np.linalg.norm(moved)
+    if total == 0 or columns.shape[1] == len(M):
+        return 0.0, 0.0
+    share = np.linalg.norm(moved - columns @ (columns.T @ moved)) / total
+    return share, SAFETY * np.linalg.norm(rounding) / total
+
+
+def rank(M, loosely=False):
+    """Rank in floats."""
+    return np.linalg.matrix_rank(M, rtol=np.sqrt(RANK) if loosely else RANK)
 
 
 def hidden(step, k, activation, rates, decay):
     """Hidden layer `k` in a step."""
     (below, new), (above, new_above) = ([state[j] for state in step] for j in (k, k + 1))
-    units, bits = len(below.weight), min(bits_of(below, new), bits_of(above, new_above))
-    linear = activation.name == "linear"
-    flat = below.weight.ndim == above.weight.ndim == 2
-    with_biases = linear and flat and below.bias is not None and above.bias is not None
+    units, bits = len(below.weight), min(below.bits, new.bits, above.bits, new_above.bits)
+    # of channels the greatest alone may go on, from other places in each: they have the diagonal
+    whole = activation.name == "linear" and below.weight.ndim == above.weight.ndim == 2
+    with_biases = whole and below.bias is not None and above.bias is not None
 
     def out_of(layer):
         rows = outgoing_of(layer.weight, units)
@@ -108,12 +162,16 @@ def hidden(step, k, activation, rates, decay):
         """How weights of layer `j` moved, and the standard deviation of its rounding."""
         velocity = (new - old + decay[j] * old) / rates[j]
         stored = np.maximum(np.abs(old), np.abs(new)) / abs(rates[j]) / np.sqrt(3)
-        return velocity, (stored + ARITHMETIC * np.abs(velocity)) / 2**bits
+        if decay[j]:  # what is left is stored on the way, and the decay, rounded, pulls all one way
+            stored = stored * np.sqrt(2 + 3 * old.shape[1] * decay[j] ** 2)
+        size = np.abs(velocity)
+        typical = np.sqrt(np.mean(size**2))  # an entry may be what is left of larger terms
+        return velocity, (stored + ARITHMETIC * np.maximum(size, typical)) / 2**bits
 
     def moved(old, new):
-        """Whether any weight did; biases alone do not tell."""
-        last = np.maximum(np.abs(old.weight), np.abs(new.weight)) / 2**bits
-        return bool((np.abs(new.weight - old.weight) > MOVED * last).any())
+        """Whether any weight or bias did."""
+        far = lambda a, b: np.abs(a - b) > MOVED * np.maximum(np.abs(a), np.abs(b)) / 2**bits
+        return any(far(a, b).any() for a, b in _numbers(old, new))
 
     W, V = into(below), out_of(above)
     F, F_rounding = velocity(W, into(new), k)
@@ -126,11 +184,18 @@ def hidden(step, k, activation, rates, decay):
         F_rounding,
         G_rounding,
         activation.degree,
-        linear,
+        whole,
         bits,
         moved(below, new),
         moved(above, new_above),
+        any((a != b).any() for a, b in (*_numbers(below, new), *_numbers(above, new_above))),
     )
+
+
+def _numbers(old, new):
+    """Weights before and after, and biases where there are any."""
+    biases = [] if old.bias is None else [(old.bias, new.bias)]
+    return [(old.weight, new.weight), *biases]
 
 
 def into(layer):

@@ -13,8 +13,13 @@ VERDICTS = ("ok", "undecided", "no update", "fault")
 
 UNSEEN = (
     "Not seen: a factor on the whole step (its sign, the step size, the loss, clipping by the norm"
-    " of all), the update of the last layer, and what is wrong with biases that are zero."
+    " of all), the update of the last layer, and in layers that bend what happens to weights and"
+    " biases that are zero, or at right angles to the weights of a unit."
 )
+
+COARSER = {53: (2**-22, "32 bits: if so, give threshold=1e-4")}
+COARSER[24] = (2**-9, "16 bits: if so, give threshold=1e-2")
+"""By the bits of numbers what residuals arithmetic in fewer leaves, and what to do then."""
 
 OTHERWISE = (
     "No law shows: a slope wrong at some points, an adaptive optimiser, entries clipped here and"
@@ -28,6 +33,7 @@ class LayerReport:
 
     layer: from 0, next to the input.  law: "neuron", or of a linear layer "matrix".
     residual: of the law, relative, in the worst of the steps; floor: what rounding alone can make.
+    bits: of the numbers, seen from them.
     verdict: ok; fault, if the residual is above both floor and threshold; undecided, if the floor
         is above the threshold; or no update.
     fits: the faults whose own law holds to rounding; beside an ok, other rules that fit as well.
@@ -42,6 +48,7 @@ class LayerReport:
     residual: float
     floor: float
     threshold: float
+    bits: int
     verdict: str
     fits: tuple[Fault, ...] = ()
     cannot_tell: tuple[str, ...] = ()
@@ -61,6 +68,9 @@ class LayerReport:
             return fits
         if self.verdict == "no update":
             return f"neither {self.name} nor {self.above} moved"
+        left, bits = COARSER.get(self.bits, (0, ""))
+        if self.residual < left:
+            return f"as little as by arithmetic in {bits}"
         return f"not told: {', '.join(self.cannot_tell)}" if self.cannot_tell else "none that shows"
 
 
@@ -111,7 +121,10 @@ class StepReport:
             lines.append(f"  {cells}  {reason}".rstrip())
         bad = [a for a in self.layers if a.verdict in ("fault", "no update")]
         named = [name for a in bad for name in (*(f.name for f in a.fits), *a.cannot_tell)]
-        lines += [f"  {name}: {MEANING[name]}" for name in MEANING if name in named]
+        for name in [name for name in MEANING if name in named]:
+            lines += textwrap.wrap(
+                f"{name}: {MEANING[name]}", 100, initial_indent="  ", subsequent_indent="    "
+            )
         unexplained = any(a.verdict == "fault" and not a.fits for a in self.layers)
         for note in (OTHERWISE,) * unexplained + (UNSEEN,):
             lines += textwrap.wrap(note, 100)
