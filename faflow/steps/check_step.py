@@ -141,19 +141,25 @@ def _layer_report(k, suspect):
 
 
 def _verdict(h, measured, threshold):
-    """The verdict on a layer in one step."""
+    """The verdict on a layer in one step.
+
+    Weights that stand still beside biases that move may have inputs that are zero, as long as
+    there is no fault and the weights are not even stored again.
+    """
     verdict = measured.verdict(threshold)
-    still = not h.moved if verdict == "fault" else not h.changed
-    return "no update" if still and verdict != "ok" else verdict
+    if verdict == "fault":
+        return "no update" if h.still or not h.moved else "fault"
+    stored_again = h.still and h.F[:, :-1].any()
+    return "no update" if verdict == "undecided" and (stored_again or not h.changed) else verdict
 
 
 def _widths(hidden):
-    """To how many things a layer sends, and those above it as long as they are linear."""
-    yield hidden[0].V.shape[1]
+    """How many errors come to a layer, and to those above it as long as they are linear."""
+    yield hidden[0].told
     for h in hidden[1:]:
         if not h.whole:
             return
-        yield h.V.shape[1]
+        yield h.told
 
 
 def _activations(given, number):

@@ -206,8 +206,7 @@ def direct_feedback(suspect):
         return False
     if not suspect.direct:
         return None
-    told = suspect.direct[0].G.shape[1]
-    fits = feedback_fits(suspect.direct, suspect.threshold, told)
+    fits = feedback_fits(suspect.direct, suspect.threshold, suspect.direct[0].told)
     return fits and Fault("direct feedback")
 
 

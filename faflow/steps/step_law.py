@@ -21,6 +21,9 @@ ARITHMETIC = 4
 MOVED = 4
 """Half last places beyond which a weight has moved, and was not stored again."""
 
+FAR = 100
+"""How many times more a bias moved where it shows that weights should have, too."""
+
 RANK = 1e-13
 """Singular values below this share of the largest count as zero; a rank too large tells less."""
 
@@ -60,6 +63,7 @@ class Hidden:
     whole: whether the layer is linear and flat, so that its law is one of matrices.
     bits: of the numbers.  moved, moved_above: whether any weight or bias did, beyond rounding.
     changed: whether any number in either layer is another.
+    still: whether weights did not move, but biases by what is far above the weights' rounding.
     """
 
     W: np.ndarray
@@ -74,6 +78,13 @@ class Hidden:
     moved: bool
     moved_above: bool
     changed: bool
+    still: bool
+
+    @property
+    def told(self):
+        """How many independent errors come from above at most: those of a softmax sum to zero."""
+        total = np.linalg.norm(self.G.sum(axis=1))
+        return self.G.shape[1] - int(total < 1e-6 * np.linalg.norm(self.G))
 
     def pair(self, left, right):
         """left·rightᵀ, its diagonal alone unless the layer is linear."""
@@ -168,10 +179,15 @@ def hidden(step, k, activation, rates, decay):
         typical = np.sqrt(np.mean(size**2))  # an entry may be what is left of larger terms
         return velocity, (stored + ARITHMETIC * np.maximum(size, typical)) / 2**bits
 
-    def moved(old, new):
-        """Whether any weight or bias did."""
-        far = lambda a, b: np.abs(a - b) > MOVED * np.maximum(np.abs(a), np.abs(b)) / 2**bits
-        return any(far(a, b).any() for a, b in _numbers(old, new))
+    last = lambda a, b: MOVED * np.maximum(np.abs(a), np.abs(b)) / 2**bits
+    far = lambda a, b: bool((np.abs(a - b) > last(a, b)).any())
+    moved = lambda old, new: any(far(*both) for both in _numbers(old, new))
+
+    def still(old, new):
+        """Whether weights did not move, but biases by what is far above the weights' rounding."""
+        if old.bias is None or far(old.weight, new.weight):
+            return False
+        return bool(np.abs(new.bias - old.bias).max() > FAR * last(old.weight, new.weight).max())
 
     W, V = into(below), out_of(above)
     F, F_rounding = velocity(W, into(new), k)
@@ -189,6 +205,7 @@ def hidden(step, k, activation, rates, decay):
         moved(below, new),
         moved(above, new_above),
         any((a != b).any() for a, b in (*_numbers(below, new), *_numbers(above, new_above))),
+        still(below, new),
     )
 
 
