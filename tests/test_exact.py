@@ -280,6 +280,25 @@ def test_the_one_layer_flow_of_a_repeated_sample_grows_without_bound_in_no_direc
     assert W[0] @ X[:, 0] == pytest.approx(1, abs=1e-12)
 
 
+def test_the_one_layer_flow_with_growth_has_no_part_that_was_not_there():
+    task = Task([[2.0], [0]], np.ones((2, 1)))
+    W = exact.one_layer(task, np.array([[1.0, 0], [0, 0]]), [0.0, 1.0, 300.0], decay=-3)
+    np.testing.assert_allclose(W[:, 0, 0], [1, 2 - np.exp(-1), 2], rtol=1e-14)
+    np.testing.assert_allclose(W[:, 1, 0], [0, 2 - 2 * np.exp(-1), 2], rtol=1e-14)
+    assert not W[:, :, 1].any()
+    with pytest.raises(ValueError, match="leave the range of floats"):
+        exact.one_layer(Task(np.eye(2), np.eye(2)), np.eye(2), [400.0], decay=-3)
+    late = exact.one_layer(Task([[2.0]], [[6.0]]), np.ones((1, 1)), [1e308])
+    assert late.item() == pytest.approx(3, rel=1e-15)
+
+
+def test_late_beyond_the_range_of_floats_all_is_learned():
+    rng = np.random.default_rng(0)
+    Y, C = rng.standard_normal((3, 4)), rng.standard_normal((5, 3))
+    W1, W2 = exact.fa_from_zero(10 * Y, C, [1e308])
+    assert np.abs(W2[0] @ W1[0] - exact.fa_limit(10 * Y, C)).max() < 1e-13
+
+
 Y23, C42 = np.ones((2, 3)), np.ones((4, 2))
 WRONG = {
     "columns of C": (lambda: exact.fa_from_zero(Y23, np.ones((4, 3)), [1]), "C must have 2 col"),
@@ -290,6 +309,30 @@ WRONG = {
     "S's shape": (lambda: exact.fa_limit(Y23, C42, np.eye(2)), "covariance must be (3, 3)"),
     "S's sign": (lambda: exact.fa_limit(Y23, C42, -np.eye(3)), "positive definite"),
     "S not symmetric": (lambda: exact.fa_limit(Y23, C42, np.triu(np.ones((3, 3)))), "symmetric"),
+    "S not symmetric, and small": (
+        lambda: exact.fa_limit(Y23, C42, 1e-9 * (np.eye(3) + np.eye(3, k=1) / 2)),
+        "symmetric",
+    ),
+    "large": (lambda: exact.fa_limit(1e200 * Y23, 1e200 * C42), "leave the range of floats"),
+    "small": (lambda: exact.fa_from_zero(1e-200 * Y23, 1e-200 * C42, [1]), "range of floats"),
+    "no times": (lambda: exact.fa_from_zero(Y23, C42, []), "at least one time"),
+    "words for times": (lambda: exact.fa_from_zero(Y23, C42, ["1", "2"]), "sequence of numbers"),
+    "complex times": (lambda: exact.fa_from_zero(Y23, C42, [1 + 1j]), "sequence of numbers"),
+    "huge target": (lambda: exact.fa_chain(10**400, 1.0, (0.0, 0.0), [1]), "s must be finite"),
+    "one weight": (lambda: exact.fa_chain(1.0, 1.0, np.array(1.0), [1]), "w0 must be numbers"),
+    "law of nothing": (lambda: exact.fa_chain_law(1.0, 1.0, None), "w must be arrays"),
+    "law of NaN": (
+        lambda: exact.fa_chain_law(1.0, 1.0, np.array([[np.nan], [1]])),
+        "finite real numbers",
+    ),
+    "eta's kind": (lambda: exact.discrete_fa_from_zero(Y23, C42, "a", 3), "eta must be a real"),
+    "eta is true": (lambda: exact.discrete_fa_from_zero(Y23, C42, True, 3), "eta must be a real"),
+    "endless": (lambda: exact.discrete_fa_from_zero(Y23, C42, 0.1, np.inf), "steps must be"),
+    "no task": (lambda: exact.one_layer(Y23, Y23, [1]), "task must be a Task"),
+    "decay's kind": (
+        lambda: exact.one_layer(Task(np.eye(3), Y23), Y23, [1], decay="a"),
+        "decay must be a real number",
+    ),
     "eta": (lambda: exact.discrete_fa_from_zero(Y23, C42, 0, 3), "eta must be"),
     "steps": (lambda: exact.discrete_fa_from_zero(Y23, C42, 0.1, 1.5), "steps must be"),
     "W0": (lambda: exact.one_layer(Task(np.eye(3), Y23), np.ones((3, 2)), [1]), "W0 must be"),

@@ -106,6 +106,14 @@ def test_two_neurons_over_all_magnitudes_of_time():
     assert exact.gd_chain(1.0, (0.0, 0.0), ts)[0].any() == np.False_
 
 
+def test_two_neurons_over_all_magnitudes_of_weights_and_target():
+    for t, ends in ((0.0, [1, 2]), (1.0, [1e100, 1e100])):
+        W1, W2 = exact.gd_chain(1e200, (1.0, 2.0), [t])
+        assert [W1.item(), W2.item()] == pytest.approx(ends, rel=1e-15)
+    tiny = [W.item() for W in exact.gd_chain(1.0, (1e-160, 3e-160), [0.0])]
+    assert tiny == pytest.approx([1e-160, 3e-160], rel=1e-15, abs=0)
+
+
 def test_a_start_close_to_the_way_into_the_saddle_keeps_its_digits():
     # from w₂ = -w₁ + ε the growing part is all that is left at the end of the fall
     s, eps = 1.0, 2.0**-40

@@ -1,7 +1,9 @@
 """Closed forms of feedback alignment in chains, against solvers, quadrature and Jacobians."""
 
 import re
+from fractions import Fraction
 from itertools import pairwise
+from math import prod
 
 import mpmath
 import numpy as np
@@ -269,6 +271,27 @@ def test_rates_at_equilibria_are_eigenvalues_of_the_velocities_jacobian(case):
         assert eta == pytest.approx(-2 / rate if rate < 0 else 0)
 
 
+@pytest.mark.parametrize("layers", [5, 6, 7])
+def test_rates_of_deep_chains_alternate_and_are_those_of_the_product(layers):
+    """Roots of a polynomial on the line attract and repel by turns."""
+    for b, w0 in (([1.0] * (layers - 1), [3.0] * layers), ([0.7, -1.2, 1, 1, -1, 2], [1.5] * 7)):
+        w, rates, etas = exact.fa_chain_equilibria(1.0, b[: layers - 1], w0[:layers])
+        assert np.abs(np.prod(w, axis=1) - 1).max() < 1e-9
+        signs = np.sign(rates[rates != 0])  # but for the double root of a symmetric chain
+        assert signs[0] == signs[-1] == -1
+        assert (signs[1:] == -signs[:-1]).all()
+        assert ((etas > 0) == (rates < 0)).all()
+        for weights, rate in zip(w, rates, strict=True):
+            at = [Fraction(x) for x in weights]
+            each = [
+                prod(map(Fraction, b[k : layers - 1])) * prod(at[:k]) * prod(at[:k] + at[k + 1 :])
+                for k in range(layers)
+            ]
+            # rounded weights: each share of the rate to 1e-16, of which large ones may cancel
+            error = 1e-12 * max(map(abs, each))
+            assert abs(float(-sum(each)) - rate) <= 1e-9 * abs(rate) + error
+
+
 @pytest.mark.parametrize("case", ["three roots", "three layers"])
 def test_steps_grow_by_one_plus_eta_times_the_rate_about_an_equilibrium(case):
     s, b, w0 = CHAINS[case]
@@ -288,6 +311,18 @@ def test_gradient_descent_rests_at_the_origin_which_feedback_alignment_leaves():
     assert not any(W.any() for W in sol.w)
     w = exact.fa_chain(1.0, 1.0, (0.0, 0.0), [50.0])
     assert w[0].item() * w[1].item() == pytest.approx(1, abs=1e-14)
+
+
+def test_a_start_whose_terms_cancel_has_no_double_root():
+    for w0 in ((2e6, 2e12), (-1e4, 5e7 - 1.5 + 4e-5), (-1e9, 5e17)):
+        with pytest.raises(ValueError, match="fa_chain takes any start"):
+            exact.fa_double_root(1.0, 1.0, w0, [1.0])
+
+
+def test_forgetting_goes_on_where_the_exponent_leaves_the_range_of_floats():
+    ends = exact.fa_forgetting(1.0, (2.0, 1e3), [1e306])
+    assert [W.item() for W in ends] == [0, pytest.approx(998)]  # w₂ - w₁²/2 is kept
+    assert exact.fa_forgetting(1.0, (2.0, 3.0), [1e308])[1].item() == pytest.approx(1)
 
 
 def test_a_start_at_an_equilibrium_rests_even_where_it_is_unstable():

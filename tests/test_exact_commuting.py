@@ -29,6 +29,10 @@ def problem(case, alpha=-0.5):
         return Y, C, alpha * Y @ (C @ Y).T
     if case == "what the feedback does not see":
         return Y, C, (np.eye(5) - np.linalg.pinv(C) @ C) @ rng.standard_normal((5, 3))
+    if case == "modes of their own":
+        C = basis(rng, 5, 3).T
+        P = np.linalg.svd(C @ Y)[0]
+        return Y, C, C.T @ (P * [alpha, 0.3, -0.2]) @ P.T
     Y, C, S = basis(rng, 5, 4), basis(rng, 5, 5), rng.standard_normal((5, 5))
     reached = C @ Y @ (C @ Y).T  # all d are 1
     S = reached @ S @ S.T @ reached + alpha * (np.eye(5) - reached)
@@ -40,6 +44,7 @@ CASES = (
     "orthonormal rows",
     "more hidden units than outputs",
     "what the feedback does not see",
+    "modes of their own",
     "equal modes",
 )
 
@@ -69,6 +74,47 @@ def test_two_neurons_from_no_first_weight_are_a_chain():
     for z in (-3.0, 0.5, 100.0):
         said = exact.fa_from_commuting([[0.7]], [[1.3]], [[z]], ts)
         assert distance(said, exact.fa_chain(0.7, 1.3, (0.0, z), ts)) <= 2e-14 * max(1, z)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_from_positive_weights_it_ends_at_the_limit_however_late(alpha):
+    """q t goes beyond 3000, where the first layer stands still to the last digit."""
+    Y, C, W2 = problem("orthonormal rows", alpha)
+    ts = [1e3, 1.5e3, 2e3, 4e3, 1e4, 1e6, 1e300]
+    W1, last = exact.fa_from_commuting(Y, C, W2, ts)
+    assert np.abs(last @ W1 - exact.fa_limit(Y, C)).max() <= 1e-13
+    sol = integrate(
+        FA((C,)), Task.factorisation(Y), (0 * W1[0], W2), [0, *ts[:2]], rtol=1e-10, solver="radau"
+    )
+    assert distance([W[1:] for W in sol.w], (W1[:2], last[:2])) <= 1e-8
+
+
+def test_a_mode_that_learns_slowly_forgets_its_weight_at_its_own_rate():
+    """w → d/q, and W₂ off the mode's output falls as e^{-(d/q)²t}."""
+    ts = np.array([0.0, 1e-12, 1.0, 1e3, 1e4, 1e6])
+    W2 = exact.fa_from_commuting([[1.0], [0.0]], [[1.0, 0.0]], [[100.0], [1.0]], ts)[1]
+    w = 0.01  # less by w³/2 in the equilibrium d = qw + w³/2
+    for _ in range(50):
+        w = (1 - w**3 / 2) / 100
+    lag = 1.5 * w**2 / 100  # ∫(w² - w(t)²)dt from w(t) = w(1 - e^{-100t})
+    np.testing.assert_allclose(W2[3:, 1, 0], np.exp(-(w**2) * ts[3:] + lag), 2e-7, 1e-15)
+    assert W2[:2, 1, 0].tolist() == [1, 1]
+
+
+def test_small_modes_must_commute_too_and_equal_ones_are_told_from_others():
+    small = np.diag([1.0, 5e-6, 1e-5])
+    inner = np.array([[0, 0, 0], [0, 0, 2.0], [0, 2.0, 0]])
+    with pytest.raises(ValueError, match="must commute"):
+        exact.fa_from_commuting(small, np.eye(3), inner, [1.0])
+    turn = basis(np.random.default_rng(0), 3, 3)
+    inner = np.array([[1, 0.3, 0], [0.3, 0.5, 0], [0, 0, 3.0]])
+    for third in (0.8600853027987554, 1e-5):
+        Y, W2 = turn @ np.diag([1, 1, third]) @ turn.T, turn @ inner @ turn.T
+        sol = integrate(
+            FA((np.eye(3),)), Task.factorisation(Y), (np.zeros((3, 3)), W2), [0, 1, 3], rtol=1e-12
+        )
+        said = exact.fa_from_commuting(Y, np.eye(3), W2, [0, 1, 3])
+        assert distance(sol.w, said) <= SOLVED
 
 
 def test_steps_tend_to_the_flow_at_first_order():

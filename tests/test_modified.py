@@ -334,6 +334,16 @@ def test_bad_numbers_are_refused(arguments, options, words):
         ff.modified(ff.GD(), *arguments, **options)
 
 
+def test_a_decay_that_jumps_between_steps_has_no_modified_flow():
+    """Of its error, which is of first order there, nothing could be made up for."""
+    jumping = ff.GD(decay=ff.Piecewise((0.503,), (0.0, 2.0)))
+    for made in ({"eta": 0.01, "order": 2}, {"eta": 0.1, "momentum": 0.5}):
+        with pytest.raises(ValueError, match="which every step size must divide"):
+            ff.modified(jumping, **made)
+    assert ff.modified(jumping, 0.01, 1).jumps() == [0.503]
+    ff.modified(ff.GD(decay=ff.Piecewise((0.5,), (0.0, 2.0))), 0.01, 3)
+
+
 def test_batches_must_fill_the_rounds():
     rule, task, w = problem(ff.FA)
     with pytest.raises(ValueError, match="batches of 2 must divide the 5 samples"):

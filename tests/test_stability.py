@@ -421,6 +421,14 @@ def test_bad_questions_are_refused(options, words):
         ff.stability(rule, task, w0, **options)
 
 
+@pytest.mark.parametrize("eta", [-1, 0, np.nan, "a"])
+def test_growth_is_of_steps_of_a_positive_size(eta):
+    made = ff.stability(*problem(ff.FA, "tanh", sizes=(3, 4, 2)))
+    for ask in (made.growth, made.rotation, made.factors):
+        with pytest.raises(ValueError, match="eta must be a positive number"):
+            ask(eta)
+
+
 def test_what_has_no_spectrum_is_refused():
     rule, task, w0 = problem(ff.FA, "tanh", sizes=(3, 4, 2))
     jumping = ff.FA(rule.B, decay=ff.Piecewise((1.0,), (0.0, 1.0)))

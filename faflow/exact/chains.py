@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .given import as_matrices, feedback, number, times, weights
-from .line import exactly, flow_on_the_line
+from .line import exactly, flow_on_the_line, surely
 
 DEEPEST = 7
 """Layers of a chain; the polynomial is of degree 127 then, and its roots take seconds."""
@@ -47,7 +47,7 @@ def fa_chain(s, b, w0, ts):
     s, b, w0 = _problem(s, b, w0)
     ts = times(ts)
     kept = _kept(b, w0)
-    show = lambda w: _above(w, b, kept)
+    show = lambda w, spent: _above(w, b, kept)
     return as_matrices(*flow_on_the_line(_field(s, b, kept), exactly(w0[0]), ts, show))
 
 
@@ -62,13 +62,16 @@ def fa_chain_equilibria(s, b, w0):
     s, b, w0 = _problem(s, b, w0)
     kept = _kept(b, w0)
     g = _field(s, b, kept)
-    slope, found = flint.arb_poly(g.derivative()), []
-    with flint.ctx.workprec(256):
-        for r, m in g.complex_roots():
-            if r.imag == 0:
-                rate = float(slope(r.real)) if m == 1 else 0.0
-                found.append(([float(w) for w in _above(r.real, b, kept)], rate))
-    found.sort()
+
+    def ends(sure):
+        slope = flint.arb_poly(g.derivative())
+        real = [(r.real, m) for r, m in g.complex_roots() if r.imag == 0]
+        rates = [sure(slope(r)) if m == 1 else 0.0 for r, m in real]
+        return sorted(
+            zip([[sure(w) for w in _above(r, b, kept)] for r, _ in real], rates, strict=True)
+        )
+
+    found = surely(ends, 256)
     rates = np.array([rate for _, rate in found])
     etas = np.divide(2, -rates, out=np.zeros_like(rates), where=rates < 0)
     return Equilibria(np.array([w for w, _ in found]), rates, etas)
@@ -84,7 +87,12 @@ def fa_chain_law(s, b, w, *, eta=0.0):
     Returns (L - 1, *shape).  Raises ValueError for what is not so.
     """
     s, eta = number(s, "s"), number(eta, "eta")
-    w = [np.asarray(W, dtype=float) for W in w]
+    if not isinstance(w, tuple | list | np.ndarray) or getattr(w, "ndim", 1) == 0:
+        raise ValueError(f"w must be arrays, one for each layer, but is {w!r:.60}.")
+    w = [np.asarray(W) for W in w]
+    if not all(W.dtype.kind in "iuf" and np.isfinite(W).all() for W in w):
+        raise ValueError("w must be arrays of finite real numbers.")
+    w = [W.astype(float) for W in w]
     if not 2 <= len(w) <= DEEPEST or len({W.shape for W in w}) > 1:
         shapes = [W.shape for W in w]
         raise ValueError(f"w must be 2 to {DEEPEST} arrays of one shape, but has {shapes}.")

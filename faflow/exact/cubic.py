@@ -4,12 +4,14 @@ dw₁/dt = b(s - w₁w₂) = bs + Cw₁ - w₁³/2 with C = w₁²/2 - bw₂: at
 Derived in this project.
 """
 
+from fractions import Fraction
+
 import numpy as np
 
 from .given import as_matrices, feedback, number, times, weights
 
 DOUBLE = 1e-12
-"""How far C may be from that of a double root, relative to the sizes of its two terms."""
+"""How far C may be from that of a double root, relative to it."""
 
 TINY = np.finfo(float).tiny
 
@@ -28,7 +30,8 @@ def fa_forgetting(b, w0, ts):
     C = w0[0] ** 2 / 2 - b * w0[1]
     x = 2 * abs(C) * ts
     mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
-    shrunk, spread = np.exp(-x / 2), w0[0] * np.sqrt(ts * mean)
+    total = np.where(x > 1, -np.expm1(-x) / (2 * abs(C)), ts * mean)
+    shrunk, spread = np.exp(-x / 2), w0[0] * np.sqrt(total)
     if w0[0] == 0:
         first, share = 0 * ts, 0 * ts + 1
     elif C > 0:  # K = e^x (e^-x + spread²)
@@ -45,6 +48,8 @@ def fa_double_root(s, b, w0, ts):
     """Feedback alignment of two neurons whose cubic has a double root: by Lambert's function.
 
     Where C = 3r²/2 with r³ = -bs, dw₁/dt = -(w₁ - r)²(w₁ + 2r)/2: r attracts from one side alone.
+    A start is taken for such a one if its C is so to 1e-12: where rounding parts the two roots or
+    lifts the cubic off the line, the flow follows this up to times of 1e6/r² alone.
     x = (w₁ + 2r)/(w₁ - r) obeys x - ln|x| = (9/2)r²t + x₀ - ln|x₀| =: A, so that x = -W₀(e^{-A}) if
     x₀ < 0, -W₀(-e^{-A}) if x₀ < 1 and -W₋₁(-e^{-A}) beyond.
     s, b: numbers other than 0.  w0: two numbers with C = 3r²/2.  ts: (times,), at least 0, in any
@@ -54,12 +59,12 @@ def fa_double_root(s, b, w0, ts):
     w0, s = np.array(weights(w0, 2)), number(s, "s")
     (b,), ts = feedback(b, 2), times(ts)
     r = -np.cbrt(b * s)
-    C = w0[0] ** 2 / 2 - b * w0[1]
-    off = abs(C - 1.5 * r**2) / max(w0[0] ** 2 / 2, abs(b * w0[1]), 1.5 * r**2, TINY)
+    kept = Fraction(w0[0]) ** 2 / 2 - Fraction(b) * Fraction(w0[1])  # whose terms may cancel
+    off = abs(float(kept - Fraction(1.5 * r**2))) / max(1.5 * r**2, TINY)
     if r == 0 or not off <= DOUBLE:
         raise ValueError(
             f"This solution needs bs other than 0 and w₁²/2 - bw₂ = 3(bs)^⅔/2 = {1.5 * r**2:.6g},"
-            f" but bs is {b * s:.6g} and w₁²/2 - bw₂ is {C:.6g}; fa_chain takes any start."
+            f" but they are {b * s:.6g} and {float(kept):.6g}; fa_chain takes any start."
         )
     if w0[0] in (r, -2 * r):
         w = np.full(len(ts), w0[0])

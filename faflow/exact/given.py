@@ -32,9 +32,14 @@ def target(Y):
 def times(ts):
     """Times in any order, in float64."""
     try:
-        ts = np.asarray(ts, dtype=float)
-    except (TypeError, ValueError):
+        given = np.asarray(ts)
+        if given.dtype.kind not in "iuf" and not all(_is_real(t) for t in given.flat):
+            raise TypeError
+        ts = given.astype(float)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"ts must be a sequence of numbers, but is {ts!r:.60}.") from None
+    if not ts.size:
+        raise ValueError("ts must have at least one time.")
     if ts.ndim != 1 or not (np.isfinite(ts) & (ts >= 0)).all():
         raise ValueError(f"ts must be a sequence of finite times of at least 0, but is {ts!r:.60}.")
     return ts
@@ -42,17 +47,25 @@ def times(ts):
 
 def number(value, name):
     """A finite real number, as a float."""
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    if not (real or (getattr(value, "shape", None) == () and value.dtype.kind in "iuf")):
+    if not _is_real(value):
         raise ValueError(f"{name} must be a real number, but is {value!r:.60}.")
-    if not np.isfinite(float(value)):
-        raise ValueError(f"{name} must be finite, but is {value!r:.60}.")
-    return float(value)
+    try:
+        made = float(value)
+    except OverflowError:
+        made = np.inf
+    if not np.isfinite(made):
+        raise ValueError(f"{name} must be finite, and a float can be, but is {value!r:.60}.")
+    return made
+
+
+def _is_real(value):
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real or (getattr(value, "shape", None) == () and value.dtype.kind in "iuf")
 
 
 def weights(w0, layers=None):
     """The weights of a chain of neurons, one number a layer, as floats."""
-    if not isinstance(w0, tuple | list | np.ndarray):
+    if not isinstance(w0, tuple | list | np.ndarray) or getattr(w0, "ndim", 1) == 0:
         raise ValueError(f"w0 must be numbers, one for each layer, but is {w0!r:.60}.")
     if len(w0) < 2 if layers is None else len(w0) != layers:
         wanted = "at least two" if layers is None else layers

@@ -28,15 +28,18 @@ def gd_chain(s, w0, ts):
     kept = (w2 - w1) * (w2 + w1)
     omega = np.hypot(kept / 2, s)
     grows = np.array([s, omega + kept / 2] if kept > 0 else [omega - kept / 2, s])
-    grows = grows / np.linalg.norm(grows) if omega else np.array([1.0, 0.0])
+    grows = grows / np.hypot(*grows) if omega else np.array([1.0, 0.0])
     falls = np.array([grows[1], -grows[0]])
-    up, down = grows @ [w1, w2], falls @ [w1, w2]
+    size = max(abs(w1), abs(w2)) or 1.0
+    start = np.array([w1, w2]) / size
+    up, down = grows @ start, falls @ start
     if omega:  # up · down = λ(w₁w₂ - s)/(2ω) has the digits that the smaller one has lost
-        product = kept * (w1 * w2 - s) / (2 * omega)
+        product = (start[1] - start[0]) * (start[1] + start[0]) * ((w1 * w2 - s) / (2 * omega))
         if abs(up) < abs(down):
             up = product / down
         elif up:
             down = product / up
+    up, down = size * up, size * down
     x = 2 * omega * ts
     mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
     shrunk, spread = np.exp(-x / 2), ts * mean

@@ -37,27 +37,44 @@ class _TooCoarse(Exception):
     """More digits are needed."""
 
 
-def flow_on_the_line(g, x0, ts, show=lambda x: [x]):
+def surely(compute, digits):
+    """What `compute` gives of ``sure``, which makes floats of balls, in as many digits as it takes.
+
+    compute: called in an arithmetic of `digits` binary digits, and again in twice as many where a
+        ball is wider than the last digit of a float.
+    """
+    import flint
+
+    while True:
+        with flint.ctx.workprec(digits):
+            try:
+                return compute(lambda ball, digits=digits: _sure(ball, digits))
+            except _TooCoarse:
+                digits *= 2
+
+
+def flow_on_the_line(g, x0, ts, show=lambda x, spent: [x]):
     """What `show` makes of x(t), of dx/dt = g(x) and x(0) = x0, as floats (…, times).
 
     g: polynomial (flint.fmpq_poly) whose leading term points inwards: of odd degree, negative.
     x0: its exact start (flint.fmpq); it rests at a root of g, if it is one to the last digit.
-    show: from a number, a ball (flint.arb) or exact, to a sequence of such.
+    show: from a place, a ball (flint.arb) or exact, to a sequence of such.  Its second argument
+        tells the time: ``spent()`` is that on the way to the place, and that since, standing still
+        but for e^-3000 of the way.
     """
     import flint
 
     if g(x0) == 0:
-        rest = [float(flint.arb(x)) for x in show(x0)]
-        return np.repeat(np.array(rest)[:, None], len(ts), axis=1)
-    digits = max(128, 4 * g.degree())
-    while True:
-        with flint.ctx.workprec(digits):
-            try:
-                clock = Clock(g, x0)
-                paths = [[_sure(x, digits) for x in show(clock.place(d))] for d in clock.read(ts)]
-                return np.array(paths).reshape(len(ts), -1).T
-            except _TooCoarse:
-                digits *= 2
+        rest = [[float(flint.arb(x)) for x in show(x0, lambda t=t: (0, t))] for t in ts]
+        return np.array(rest).T
+
+    def paths(sure):
+        clock = Clock(g, x0)
+        both = zip(clock.read(ts), ts, strict=True)
+        shown = [show(clock.place(d), lambda d=d, t=t: clock.spent(d, float(t))) for d, t in both]
+        return np.array([[sure(x) for x in row] for row in shown]).T
+
+    return surely(paths, max(128, 4 * g.degree()))
 
 
 class Clock:
@@ -129,6 +146,11 @@ class Clock:
         if not float(total.rad()) <= SURE * abs(float(total)):
             raise _TooCoarse
         return total
+
+    def spent(self, d, t):
+        """Of the time t, that until δ = d, and that since."""
+        moved = self.time(d) if d else 0
+        return moved, (t - moved if d >= FAR else 0)
 
     def read(self, ts):
         """δ at each of the times."""

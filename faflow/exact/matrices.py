@@ -40,8 +40,9 @@ def gd_balanced(Y, w0, ts):
 
     RRᵀ holds W₂W₁ and what each layer makes of inputs and outputs; how the hidden units turn
     meanwhile has no such form.  At λ = 0 in Fukumizu (1998) and Braun, Dominé et al. (2022); with λ
-    derived anew in this project.  The error is that of a start rounded to its last digits, which a
-    saddle makes grow as the flow does; there are never more modes than hidden units.
+    derived anew in this project.  The error is that of a start as far off as it is from balanced,
+    at most 1e-10 of the weights' squared norm, which a saddle makes grow as the flow does; there
+    are never more modes than hidden units.
     Y: (n, m), or a linear two-layer Task whose XXᵀ is a projector.  w0: W₁ (h, m) and W₂ (n, h).
     ts: (times,), at least 0, in any order, in units of 1/learning rate, up to 1e6/|F|.
     Returns `Products`.  Raises ValueError for what is not so.

@@ -9,12 +9,19 @@ so that z = w²/(2d), and w = (2d)^⅓ u with du/dt = κ (1 - u³), κ = (d²/2)
 project.
 """
 
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
 from ..nets import matrix
-from .given import target, times
+from .given import number, target, times
+
+SYMMETRIC = 1e-10
+"""How far a covariance may be from symmetric, relative to its largest entry."""
+
+EXTREME = 1e150
+"""Size of entries from which on their squares are no floats."""
 
 
 class Modes(NamedTuple):
@@ -40,7 +47,8 @@ def fa_from_zero(Y, C, ts):
     """
     Y, C = problem(Y, C)
     P, d, R = modes_of(Y, C)
-    u = _learned(times(ts)[:, None] * _kappa(d))
+    with np.errstate(over="ignore"):  # all is learned by then
+        u = _learned(times(ts)[:, None] * _kappa(d))
     return assembled(Y, P, R, np.cbrt(2 * d) * u, u**2 / np.cbrt(2 * d))
 
 
@@ -52,10 +60,11 @@ def discrete_fa_from_zero(Y, C, eta, steps):
     Raises RuntimeError when a mode overflows.
     """
     Y, C = problem(Y, C)
-    if not (np.isfinite(eta) and eta > 0):
+    eta = number(eta, "eta")
+    if not eta > 0:
         raise ValueError(f"eta must be a positive number, but is {eta!r}.")
-    if steps != int(steps) or steps < 0:
-        raise ValueError(f"steps must be a non-negative integer, but is {steps!r}.")
+    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 0:
+        raise ValueError(f"steps must be a non-negative integer, but is {steps!r:.60}.")
     P, d, R = modes_of(Y, C)
     w = z = np.zeros_like(d)
     path = [(w, z)]
@@ -84,7 +93,8 @@ def fa_limit(Y, C, covariance=None):
     S = matrix(covariance, "covariance")
     if S.shape != (Y.shape[1],) * 2:
         raise ValueError(f"covariance must be {(Y.shape[1],) * 2} for Y {Y.shape}, not {S.shape}.")
-    if not (np.allclose(S, S.T) and np.linalg.eigvalsh(S)[0] > 0):
+    alike = np.abs(S - S.T).max() <= SYMMETRIC * np.abs(S).max()
+    if not (alike and np.linalg.eigvalsh(S)[0] > 0):
         raise ValueError("covariance must be symmetric and positive definite.")
     return Y @ S @ R.T @ np.linalg.solve(R @ S @ R.T, R)
 
@@ -114,6 +124,13 @@ def problem(Y, C):
     Y, C = target(Y), matrix(C, "C")
     if C.shape[1] != len(Y):
         raise ValueError(f"C must have {len(Y)} columns, the rows of Y {Y.shape}, not {C.shape}.")
+    sizes = [float(np.abs(M).max()) for M in (Y, C)]
+    product = sizes[0] * sizes[1]
+    if all(sizes) and not all(1 / EXTREME < size < EXTREME for size in (*sizes, product)):
+        raise ValueError(
+            f"Y and C have {sizes[0]:.3g} and {sizes[1]:.3g} as their largest entries, whose"
+            " products would leave the range of floats; rescale the problem."
+        )
     return Y, C
 
 
@@ -147,6 +164,7 @@ def _learned(s):
     from below never overshoot.
     """
     end = np.log(3) / 6 + np.pi / np.sqrt(108)
+    s = np.minimum(s, 1e4)  # where u is 1 to the last digit
     q = np.maximum(s, 3 * (s - end))  # s(q) is below q and below q/3 + end
     for _ in range(6):  # five reach the last digit for every s in [1e-300, 1e4]
         u = -np.expm1(-q)

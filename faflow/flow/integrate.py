@@ -57,13 +57,9 @@ def integrate(
     for what, value in budgets.items():
         if not (value is None or (_is_number(value) and value > 0)):
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
-    for what, value in {"rtol": rtol, "atol": atol}.items():
-        least = 100 * np.finfo(float).eps if what == "rtol" else 0
-        if not (_is_number(value) and least <= value < 1 and value > 0):
-            raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
     if step is not None and solver == "radau":
         raise ValueError("radau takes no fixed steps; leave step= or choose dop853 or rk45.")
-    options = {"solver": solver, "rtol": rtol, "atol": atol, "step": step}
+    options = {"solver": solver, "step": step} | tolerances(rtol, atol)
     tally = Tally(rule, task, max_steps, max_seconds, np.sqrt(sum(np.sum(W**2) for W in w0)))
     record = Record(rule, observe)
     record.add(ts[0], w0)
@@ -87,6 +83,16 @@ def integrate(
             wrong.solution = solution()
             raise wrong from None
     return solution()
+
+
+def tolerances(rtol, atol):
+    """Both by their names, checked."""
+    made = {"rtol": rtol, "atol": atol}
+    for what, value in made.items():
+        least = 100 * np.finfo(float).eps if what == "rtol" else 0
+        if not (_is_number(value) and least <= value < 1 and value > 0):
+            raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
+    return made
 
 
 def _check_velocity(rule, task, w0, t):

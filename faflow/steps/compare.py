@@ -11,7 +11,7 @@ from ..solution import Unfinished
 from .iterate import iterate
 from .kinks import Kinks, kinks
 from .modified import HIGHEST, modified
-from .stepper import check_momentum
+from .stepper import check_jumps, check_momentum
 
 TIGHT = {"rtol": 3e-14, "atol": 1e-14}
 FLOOR = 1e-13
@@ -130,7 +130,7 @@ def compare(
     w0 = ready(rule, task, w0)
     check_momentum(momentum)
     etas, counts = _steps(T, etas, momentum)
-    _check_jumps(rule, T, etas / (1 - momentum))
+    check_jumps(rule, etas / (1 - momentum), T)
     orders = _orders(orders, momentum)
     errors, seen, notes = {r: np.full(len(etas), np.nan) for r in orders}, [], []
     flow, scale, met = None, 0.0, Kinks(0, 0, ())
@@ -196,14 +196,6 @@ def _steps(T, etas, momentum):
             f" {made[n]:g} goes {counts[n]:g} times into {T * (1 - momentum):g}."
         )
     return made, np.rint(counts).astype(int)
-
-
-def _check_jumps(rule, T, sizes):
-    """Raise ValueError unless a step begins wherever the decay jumps on the way."""
-    for t in rule.jumps():
-        off = np.abs(t / sizes - np.rint(t / sizes)).max()
-        if 0 < t < T and off > 1e-9 * max(1.0, T / sizes.min()):
-            raise ValueError(f"The decay jumps at t = {t:g}, which every step size must divide.")
 
 
 def _orders(orders, momentum):

@@ -11,11 +11,13 @@ from math import factorial
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from ..derivatives import differentiable, directional, is_jax
 from ..derived import Derived
 from ..rules import Rule
 from .batches import Shares
-from .stepper import check_momentum
+from .stepper import check_jumps, check_momentum
 
 HIGHEST = 4
 
@@ -111,7 +113,8 @@ def modified(rule, eta, order=2, *, batches=None, momentum=0):
         (Kovachki & Stuart 2021, for gradients).  Steps from v = 0 are met by the flow from
         ``.shifted(task, w0)``.
     Its velocities need two to eight passes of the rule's, by dual numbers or, on JAX, by its jvp.
-    Where the activation has kinks, no order above 1 holds across them.
+    Where the activation has kinks, no order above 1 holds across them; a decay that jumps must do
+    so where a step from t = 0 begins.
     Raises ValueError or TypeError for bad input.
     """
     rule = rule() if isinstance(rule, type) and issubclass(rule, Rule) else rule
@@ -221,3 +224,5 @@ def _check(rule):
         raise ValueError("A modified flow takes batches or momentum, not both.")
     if order > 2 and (batches is not None or rule.momentum != 0):
         raise ValueError(f"With batches or momentum the order is 1 or 2, not {order}.")
+    if order > 1 and rule.of.jumps():
+        check_jumps(rule.of, np.array([float(rule.eta) / (1 - float(rule.momentum))]))

@@ -9,6 +9,7 @@ import numpy as np
 from ..derivatives import differentiable, directional, flat, linear_map, unflat
 from ..flow.checks import ready
 from ..flow.checks import times as checked_times
+from ..flow.integrate import tolerances
 from ..nets import check_positive
 from ..rules import FAStar
 from .batches import Shares, check_replace
@@ -90,6 +91,7 @@ def moments(rule, task, w0, ts, *, eta, size, replace=False, rtol=1e-10, atol=1e
     _check(rule, task, w0, ts, samples, size, replace)
     shares = Shares(rule, task, size, replace)
 
+    control = tolerances(rtol, atol)
     evaluated = count_from(1)
 
     def velocity(t, y):
@@ -114,7 +116,7 @@ def moments(rule, task, w0, ts, *, eta, size, replace=False, rtol=1e-10, atol=1e
 
     y0 = np.concatenate([flat(w0), np.zeros(count**2)])
     span = (ts[0], ts[-1])
-    control = {"method": "DOP853", "t_eval": ts, "rtol": rtol, "atol": atol}
+    control = {"method": "DOP853", "t_eval": ts} | control
     with np.errstate(all="ignore"):  # a blow-up is told in words
         out = scipy.integrate.solve_ivp(velocity, span, y0, **control)
     if not out.success or not np.isfinite(out.y).all():

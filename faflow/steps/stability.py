@@ -15,6 +15,7 @@ from ..losses import any_loss, squared
 from ..nets import check_positive, replaced
 from ..rules import FAStar
 from ..solution import Solution
+from .modified import check_eta
 from .stepper import check_momentum
 
 NEUTRAL = 1e-7
@@ -100,6 +101,7 @@ class Stability:
     def factors(self, eta):
         """What a step of size `eta` multiplies each mode by: 1 + ηλ, or the larger root of
         μ² - (1 + β + ηλ)μ + β; its modulus is the growth and its argument the rotation a step."""
+        check_eta(eta)
         half = (1 + self.momentum + eta * self.values) / 2
         root = np.sqrt(half**2 - self.momentum)
         return np.where(np.abs(half + root) >= np.abs(half - root), half + root, half - root)

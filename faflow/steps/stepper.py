@@ -95,3 +95,11 @@ def sizes_of_steps(eta, steps):
             where = f" at step {n + 1}" * each
             raise ValueError(f"eta must be a positive number, but is {one!r}{where}.")
     return np.array(values, dtype=float)
+
+
+def check_jumps(rule, sizes, until=np.inf):
+    """Raise ValueError unless a step of each size begins wherever the decay jumps on the way."""
+    for t in rule.jumps():
+        off = np.abs(t / sizes - np.rint(t / sizes)).max()
+        if 0 < t < until and off > 1e-9 * max(1.0, t / np.min(sizes)):
+            raise ValueError(f"The decay jumps at t = {t:g}, which every step size must divide.")
