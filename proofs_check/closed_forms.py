@@ -43,10 +43,14 @@ def distances(paths, others):
     return np.max([gap.reshape(len(gap), -1).max(1) for gap in gaps], axis=0)
 
 
+COLORS = ("C0", "C1", "C2", "C4", "C5", "C6", "C7", "C8", "C9")
+"""Of what is claimed; C3, red, is that of controls."""
+
+
 def show(check, caption, claimed, broken, ylabel="largest |flow − closed form|", bound=BOUND):
     """Distances against time of (label, times, distances): those of the claim, and of controls."""
     fig, ax = panels()
-    for (label, ts, far), color in zip(claimed, ("C0", "C1", "C2", "C4", "C5"), strict=False):
+    for (label, ts, far), color in zip(claimed, COLORS, strict=False):
         ax.semilogy(ts, far + FLOOR, color, label=label)
     for (label, ts, far), style in zip(broken, ("C3-", "C3--"), strict=False):
         ax.semilogy(ts, far + FLOOR, style, label=f"control: {label}")
