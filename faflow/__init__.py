@@ -3,6 +3,7 @@
 from . import laws as laws
 from .activations import Activation as Activation
 from .flow.integrate import integrate as integrate
+from .flow.reduce import reduce as reduce
 from .losses import Loss as Loss
 from .momentum import HeavyBall as HeavyBall
 from .nets import Task as Task

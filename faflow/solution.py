@@ -1,6 +1,7 @@
 """What a flow or an iteration returns: times, weights or observables, and how they were made."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,19 +30,41 @@ class Interrupted(KeyboardInterrupt):
     solution: Any = None
 
 
+class Lifted(Sequence):
+    """The matrices of a reduced run in full, (times, rows, columns) each, made when asked for."""
+
+    def __init__(self, kept, ts, reduction):
+        self.kept, self.ts, self.reduction = kept, ts, reduction
+
+    def __len__(self):
+        return len(self.kept)
+
+    def __getitem__(self, k):
+        if isinstance(k, slice):
+            return tuple(self[j] for j in range(len(self))[k])
+        k = range(len(self))[k]
+        lift = lambda M, t: self.reduction.lift_one(k, M, t, self.ts[0])
+        return np.stack([lift(M, t) for M, t in zip(self.kept[k], self.ts, strict=True)])
+
+    def at(self, k):
+        """The full state at time number `k`."""
+        return self.reduction.lift([W[k] for W in self.kept], self.ts[k], self.ts[0])
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """A trajectory in float64 NumPy, whatever engine made it.
 
     ts: (times,), in units of 1/learning rate; for an iteration the step size times its number.
     w: one array a matrix of the state, (times, rows, columns); empty if observables were recorded.
+        Of a reduced run each is made when it is asked for.
     observed: name to (times, …) array.
     final: the state at the last time.
     made: solver, tolerances, steps, wall time and versions, as plain values.
     """
 
     ts: np.ndarray
-    w: tuple
+    w: Sequence
     rule: Rule
     task: Task
     made: dict = field(default_factory=dict)
@@ -53,6 +76,8 @@ class Solution:
 
     def at(self, k):
         """The state at time number `k`, a tuple of matrices."""
+        if isinstance(self.w, Lifted):
+            return self.w.at(k)
         if self.w:
             return tuple(W[k] for W in self.w)
         if range(len(self))[k] == len(self) - 1:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..matrices.diagonal import Diagonal
 from ..nets import Task, replaced
 
 SOLVERS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "dopri8": "Dopri8"}
@@ -30,6 +31,7 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
     import jax.numpy as jnp
 
     plan, given = split(rule, task)
+    register(jax)
     with jax.enable_x64(True):  # for this call only: the user's own precision stays as it is
         to_jax = lambda tree: jax.tree.map(jnp.asarray, tree)
         given = to_jax(given)
@@ -51,6 +53,14 @@ def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
             if done:
                 break
         yield tuple(np.asarray(W, dtype=float) for W in state)
+
+
+@lru_cache(maxsize=1)
+def register(jax):
+    """Tell JAX what numbers a diagonal matrix has."""
+    jax.tree_util.register_pytree_node(
+        Diagonal, lambda D: ((D.entries,), D.n), lambda n, parts: Diagonal(n, *parts)
+    )
 
 
 def split(rule, task):

@@ -10,10 +10,11 @@ import numpy as np
 
 from ..extras import needs
 from ..progress import progress
-from ..solution import Interrupted, Solution, Unfinished, evaluated
+from ..solution import Interrupted, Lifted, Solution, Unfinished, evaluated
 from . import engine_diffrax, engine_scipy
 from .checks import ready, times
 from .events import find_slide
+from .reduce import reduce as reduced
 
 SOLVERS = [*engine_scipy.SOLVERS, *engine_diffrax.SOLVERS]
 
@@ -32,6 +33,7 @@ def integrate(
     max_steps=20_000,
     max_seconds=None,
     observe=None,
+    reduce="none",
     show_progress=None,
 ):
     """Solve dw/dt = rule(task, w) from `w0`, with a solver step ending exactly at every time.
@@ -45,6 +47,9 @@ def integrate(
         rtol and atol: for piecewise linear networks, whose flows slide along kinks.
     max_steps, max_seconds: budgets of the whole run, which diffrax meets every 512 steps.
     observe: ``{name: law}`` recorded at every time instead of the weights.
+    reduce: "auto" integrates a smaller problem with exactly the same flow, where `faflow.reduce`
+        finds one, and says so in ``made``; full weights are made when they are asked for.  Its
+        solver takes other steps, within the same tolerances.
     show_progress: a bar on long runs; None shows it on a terminal.
     Returns a `Solution`.  Raises ValueError or TypeError for bad input; `Unfinished` (a
     RuntimeError) if a budget ends, the weights blow up or the flow slides along a kink; and
@@ -61,21 +66,26 @@ def integrate(
         raise ValueError("radau takes no fixed steps; leave step= or choose dop853 or rk45.")
     options = {"solver": solver, "step": step} | tolerances(rtol, atol)
     tally = Tally(rule, task, max_steps, max_seconds, np.sqrt(sum(np.sum(W**2) for W in w0)))
-    record = Record(rule, observe)
-    record.add(ts[0], w0)
     began = time.perf_counter()
+    reduction = _reduction(reduce, rule, task, w0)
+    record = Record(rule, observe, reduction)
+    run = rule, task, w0
+    if reduction is not None:
+        run = reduction.rule, reduction.task, reduction.w0
+    record.add(ts[0], run[-1])
 
     def solution():
         made = {"engine": engine.name(), "solver": solver, **tally.counts()}
         controlled = {"rtol": float(rtol), "atol": float(atol)}
         made |= controlled if step is None else {"step": float(step)}
+        made |= {} if reduction is None else {"reduced": str(reduction)}
         made |= {"seconds": time.perf_counter() - began}
         return record.solution(rule, task, made)
 
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
             _check_velocity(rule.at(ts[0]), task, w0, ts[0])
-            for t, w in _pieces(engine, rule, task, w0, ts, tally, options):
+            for t, w in _pieces(engine, *run, ts, tally, options):
                 record.add(t, w)
         except (Unfinished, KeyboardInterrupt) as stop:
             wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
@@ -102,6 +112,14 @@ def _check_velocity(rule, task, w0, t):
     if not all(np.isfinite(V).all() for V in v):
         k = next(k for k, V in enumerate(v) if not np.isfinite(V).all())
         raise Unfinished(f"The velocity of w[{k}] is not finite at the start, t = {t:g}.")
+
+
+def _reduction(asked, rule, task, w0):
+    """The reduction to integrate by, or None."""
+    if asked not in ("auto", "none"):
+        raise ValueError(f"Unknown reduce {asked!r}; choose from auto, none.")
+    found = reduced(rule, task, w0) if asked == "auto" else None
+    return found or None
 
 
 def _is_number(value):
@@ -157,8 +175,8 @@ def _pieces(engine, rule, task, w, ts, tally, options):
 class Record:
     """Keeps the states of a run, or what `observe` says of them, and the last state."""
 
-    def __init__(self, rule, observe):
-        self.rule, self.observe = rule, dict(observe or {})
+    def __init__(self, rule, observe, reduction=None):
+        self.rule, self.observe, self.reduction = rule, dict(observe or {}), reduction
         self.ts, self.kept, self.last = [], [], ()
         for name, law in self.observe.items():
             if not callable(law):
@@ -166,7 +184,8 @@ class Record:
 
     def add(self, t, w):
         if self.observe:
-            row = [evaluated(law, self.rule, w, t) for law in self.observe.values()]
+            full = self._lifted(w, t)
+            row = [evaluated(law, self.rule, full, t) for law in self.observe.values()]
             if self.kept and [r.shape for r in row] != [r.shape for r in self.kept[0]]:
                 raise ValueError(f"A law observed changed its shape at t = {t:g}.")
         else:
@@ -174,6 +193,12 @@ class Record:
         self.kept.append(row)
         self.ts.append(float(t))
         self.last = w
+
+    def _lifted(self, w, t):
+        """The full state, of a reduced run."""
+        if self.reduction is None:
+            return w
+        return self.reduction.lift(w, t, self.ts[0] if self.ts else t)
 
     def add_reached(self, t, w):
         """The state where a run broke off, after the last time kept, if it can be kept."""
@@ -184,8 +209,10 @@ class Record:
     def solution(self, rule, task, made):
         stacked = tuple(map(np.stack, zip(*self.kept, strict=True)))
         observed = dict(zip(self.observe, stacked, strict=True)) if self.observe else {}
-        w = () if self.observe else stacked
-        return Solution(np.array(self.ts), w, rule, task, made, observed, self.last)
+        ts, w, last = np.array(self.ts), stacked, self._lifted(self.last, self.ts[-1])
+        if self.reduction is not None:
+            w = Lifted(stacked, ts, self.reduction)
+        return Solution(ts, () if self.observe else w, rule, task, made, observed, last)
 
 
 class Tally:

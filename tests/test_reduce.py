@@ -1,0 +1,277 @@
+"""Reduced problems against the full ones, whose velocity they must have, and against proofs."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import faflow as ff
+from faflow import laws
+from faflow.flow.reduce import low_rank, unproved
+from faflow.matrices.diagonal import Diagonal
+
+KINDS = (ff.GD, ff.FA, ff.DFA, ff.KolenPollack, ff.SignFA)
+EXACT = 1e-13  # relative; 2e-15 was seen
+TS = [0.0, 0.3, 1.0, 2.0]
+
+
+def drawn(seed=0):
+    rng = np.random.default_rng(seed)
+    return lambda *shape: rng.standard_normal(shape)
+
+
+def orthonormal(M):
+    return np.linalg.qr(M)[0]
+
+
+def data(case):
+    """A task, layer sizes, and the sizes of what is left."""
+    draw = drawn()
+    low = draw(40, 3) @ draw(3, 30) / 6
+    white = 2 * orthonormal(draw(30, 30))
+    return {
+        "many samples": (ff.Task(draw(8, 300), draw(5, 300)), (8, 6, 7, 5), (8, 6, 7, 5)),
+        "few samples": (ff.Task(draw(20, 12), draw(5, 12)), (20, 6, 7, 5), (12, 6, 7, 5)),
+        "unseen inputs": (
+            ff.Task(draw(20, 4) @ draw(4, 300), draw(5, 300)),
+            (20, 6, 5),
+            (4, 6, 5),
+        ),
+        "low rank": (ff.Task.factorisation(low), (30, 4, 40), (7, 4, 7)),
+        "low rank, deep": (ff.Task.factorisation(low), (30, 4, 6, 40), (7, 4, 6, 9)),
+        "white": (ff.Task(white, low), (30, 4, 40), (7, 4, 7)),
+        "white, of some inputs": (ff.Task(white[:, :20], low[:, :20]), (30, 4, 40), (7, 4, 7)),
+        "scaled output": (
+            ff.Task(draw(20, 12), draw(5, 12), output_scale=0.3),
+            (20, 6, 5),
+            (12, 6, 5),
+        ),
+        "many outputs": (
+            ff.Task(draw(9, 50), draw(40, 2) @ draw(2, 50)),
+            (9, 4, 40),
+            (9, 4, 6),
+        ),
+        "one layer": (ff.Task(draw(20, 12), draw(5, 12)), (20, 5), (12, 5)),
+    }[case]
+
+
+CASES = ("many samples", "few samples", "unseen inputs", "low rank", "low rank, deep", "white")
+CASES += ("white, of some inputs", "scaled output", "many outputs", "one layer")
+
+
+def made(kind, case, **options):
+    task, sizes, left = data(case)
+    rates = tuple(np.linspace(1, 2, len(sizes) - 1))
+    rule = kind.random(sizes, seed=1, rates=rates, **options)
+    return rule, task, rule.start(sizes, scale=0.5), left
+
+
+def far(one, other):
+    both = zip(one, other, strict=True)
+    return max(np.abs(a - b).max() / np.abs(b).max() for a, b in both)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_smaller_problem_moves_as_the_full_one_does(kind, case):
+    """Steps of one and of the other, with a decay of layers, end at the same weights."""
+    rule, task, w, left = made(kind, case)
+    reduction = ff.reduce(rule, task, w)
+    small = reduction.w0
+    outputs = left[-1] if kind is not ff.SignFA or len(left) == 2 else len(task.Y)
+    weights = reduction.rule.weights(small)
+    assert [W.shape for W in weights] == [
+        (above, below) for below, above in pairwise((*left[:-1], outputs))
+    ]
+    assert far(reduction.lift(small), w) < EXACT
+    for _ in range(5):
+        w = tuple(W + 1e-3 * V for W, V in zip(w, rule(task, w), strict=True))
+        moved = reduction.rule(reduction.task, small)
+        small = tuple(W + 1e-3 * V for W, V in zip(small, moved, strict=True))
+        assert far(reduction.lift(small), w) < EXACT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_velocities_are_those_of_the_full_problem_at_any_state_in_its_spaces(kind):
+    """Also far from the start: lifts of random states."""
+    rule, task, w0, _ = made(kind, "low rank, deep")
+    reduction = ff.reduce(rule, task, w0)
+    draw = drawn(5)
+    small = tuple(draw(*M.shape) for M in reduction.w0)
+    zero = [0 * M for M in reduction.w0]
+    rest = reduction.lift(zero)  # what lies apart
+    moved = reduction.lift(reduction.rule(reduction.task, small))
+    expected = rule(task, reduction.lift(small))
+    assert far([V - R for V, R in zip(moved, rest, strict=True)], expected) < EXACT
+
+
+@pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
+@pytest.mark.parametrize("case", ["few samples", "low rank", "unseen inputs"])
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
+def test_a_reduced_run_ends_where_the_full_one_does(kind, case, engine):
+    if engine == "diffrax":
+        pytest.importorskip("diffrax")
+    rule, task, w0, _ = made(kind, case, decay=ff.Piecewise((0.5,), (0.3, 0.1)))
+    control = {"engine": engine, "rtol": 1e-11, "atol": 1e-13}
+    full = ff.integrate(rule, task, w0, TS, **control)
+    sol = ff.integrate(rule, task, w0, TS, reduce="auto", **control)
+    assert "reduced" in sol.made
+    assert far(sol.final, full.final) < 1e-9
+    assert far(sol.w, full.w) < 1e-9
+    for k in (0, 2, -1):
+        assert far(sol.at(k), full.at(k)) < 1e-9
+    assert [W.shape for W in sol.w[:2]] == [W.shape for W in full.w[:2]]
+    np.testing.assert_allclose(sol.loss(2), full.loss(2), rtol=1e-9)
+
+
+def test_laws_are_observed_on_the_full_state_and_runs_are_saved_in_full(tmp_path):
+    rule, task, w0, _ = made(ff.FA, "low rank")
+    law = {"law": laws.feedback_balance}
+    one, other = (
+        ff.integrate(rule, task, w0, TS, observe=law, reduce=how).observed["law"]
+        for how in ("none", "auto")
+    )
+    np.testing.assert_allclose(one, other, atol=1e-9)
+    sol = ff.integrate(rule, task, w0, TS, reduce="auto")
+    sol.save(tmp_path / "run.npz")
+    again = ff.load(tmp_path / "run.npz")
+    assert again.made["reduced"] == str(ff.reduce(rule, task, w0))
+    for W, V in zip(again.w, sol.w, strict=True):
+        np.testing.assert_array_equal(W, V)
+
+
+def test_a_run_that_breaks_off_gives_full_weights():
+    rule, task, w0, _ = made(ff.FA, "low rank")
+    with pytest.raises(ff.Unfinished, match="budget of steps is spent") as stop:
+        ff.integrate(rule, task, w0, [0, 50.0], reduce="auto", max_steps=5)
+    assert [W.shape for W in stop.value.solution.final] == [W.shape for W in w0]
+
+
+# What is left alone, and why
+
+
+class Squaring(ff.FA):
+    """Tells the layer below the squares of errors, which have no space of their own."""
+
+    def carry(self, w, k, above, output):
+        return self.B[k] @ (above * above)
+
+
+class Clipping(ff.FA):
+    """Looks at errors sample by sample."""
+
+    def carry(self, w, k, above, output):
+        return self.B[k] @ np.clip(above, -1, 1)
+
+
+TASK = ff.Task(drawn()(6, 30), drawn(1)(4, 30))
+
+
+@pytest.mark.parametrize(
+    ("rule", "task", "why"),
+    [
+        (ff.FA, ff.Task(TASK.X, TASK.Y, "tanh"), "the network is not linear"),
+        (ff.FA, ff.Task(TASK.X, TASK.Y, bias=True), "biases, which tell samples apart"),
+        (ff.FA, ff.Task(TASK.X, np.sign(TASK.Y), loss="logistic"), "logistic loss needs each"),
+        (Squaring, TASK, "words cannot follow Squaring"),
+        (Clipping, TASK, "words cannot follow Clipping"),
+    ],
+)
+def test_what_cannot_be_reduced_is_left_alone_with_a_reason(rule, task, why):
+    rule = rule.random((6, 5, 4), seed=0)
+    w0 = rule.start((6, 5, 4), bias=task.bias)
+    reduction = ff.reduce(rule, task, w0)
+    assert not reduction
+    assert why in str(reduction)
+    assert reduction.rule is rule
+    sol = ff.integrate(rule, task, w0, [0, 0.1], reduce="auto")
+    assert "reduced" not in sol.made
+
+
+def test_momentum_and_other_rules_made_from_one_are_left_alone():
+    rule = ff.HeavyBall(of=ff.FA.random((6, 5, 4)), friction=1.0)
+    reduction = ff.reduce(rule, TASK, rule.start((6, 5, 4)))
+    assert "is no rule on a chain of layers by itself" in str(reduction)
+
+
+def test_signs_of_weights_do_not_turn_with_the_outputs():
+    rule, task, w0, _ = made(ff.SignFA, "low rank")
+    reduction = ff.reduce(rule, task, w0)
+    assert reduction.left == ("SignFA does not keep to a part of the outputs",)
+    assert [W.shape for W in reduction.w0] == [(4, 7), (40, 4)]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_part_is_proved_for_every_size(kind, depth):
+    for spaces in (("samples", "in"), ("in",), ("out",)):
+        reason = unproved(kind(), depth, spaces)
+        turned = kind is ff.SignFA and spaces == ("out",) and depth > 1
+        assert (reason is None) == (not turned), reason
+
+
+class Forgetting(ff.FA):
+    """Its first layer is told by the size of its own weights, which turn with the inputs."""
+
+    def velocity(self, task, w):
+        first, *rest = super().velocity(task, w)
+        return first + w[0] @ task.X @ task.X.T @ task.X @ task.X.T, *rest
+
+
+def test_a_rule_that_sees_the_data_by_its_covariance_alone_is_proved_and_another_refuted():
+    assert unproved(Forgetting(), 2, ("samples", "in")) is None
+
+    class Teaching(ff.FA):
+        """Adds what the targets' own covariance says, which samples beside X have a part in."""
+
+        def velocity(self, task, w):
+            first, last = super().velocity(task, w)
+            return first, last + task.Y @ task.Y.T @ w[1]
+
+    assert "does not keep to a part" in unproved(Teaching(), 2, ("samples", "in"))
+    rule = Teaching.random((6, 5, 4))
+    assert not ff.reduce(rule, TASK, rule.start((6, 5, 4)))
+
+
+# The pieces
+
+
+def test_low_rank_is_found_and_no_lower_one_made_up():
+    draw = drawn()
+    for rank in (0, 1, 10, 40):
+        Y = draw(60, rank) @ draw(rank, 50)
+        Q, R = low_rank(Y, 45)
+        assert Q.shape == (60, rank)
+        np.testing.assert_allclose(Q.T @ Q, np.eye(rank), atol=1e-13)
+        np.testing.assert_allclose(Q @ R, Y, atol=1e-12)
+    assert low_rank(draw(60, 50), 45) is None
+    assert low_rank(draw(60, 10) @ draw(10, 50) + 1e-11 * draw(60, 50), 45) is None
+    assert low_rank(draw(60, 50), 0) is None
+
+
+def test_a_diagonal_matrix_multiplies_as_its_entries_do():
+    draw = drawn()
+    A, d = draw(3, 4), draw(4)
+    for D, full in ((Diagonal(4, d), np.diag(d)), (Diagonal(4), np.eye(4))):
+        assert D.shape == (4, 4)
+        np.testing.assert_array_equal(A @ D, A @ full)
+        np.testing.assert_array_equal(D.T @ A.T, full @ A.T)
+
+
+def test_nearly_dependent_inputs_keep_their_pull():
+    """Two inputs that differ by 1e-9: their difference moves by what the targets say of it."""
+    draw = drawn()
+    x = draw(1, 400)
+    X = np.vstack([x, x + 1e-9 * draw(1, 400), draw(2, 400)])
+    task = ff.Task(X, draw(3, 400))
+    rule = ff.FA.random((4, 5, 3), seed=0)
+    w0 = rule.start((4, 5, 3))
+    reduction = ff.reduce(rule, task, w0)
+    assert far(reduction.lift(reduction.rule(reduction.task, reduction.w0)), rule(task, w0)) < EXACT
+
+
+def test_a_wrong_word_is_refused():
+    rule = ff.FA.random((6, 5, 4))
+    with pytest.raises(ValueError, match=re.escape("Unknown reduce 'yes'; choose from auto, none")):
+        ff.integrate(rule, TASK, rule.start((6, 5, 4)), [0, 1], reduce="yes")
