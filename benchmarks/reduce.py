@@ -1,0 +1,100 @@
+"""What exact reduction gains, against the same rule and solver on the full problem.
+
+    python benchmarks/reduce.py [--quick]
+
+Prints, for each problem, milliseconds of one velocity of the full and of the reduced problem, the
+time to reduce it, and whole runs of both by SciPy's DOP853 to rtol 1e-8, reduction and the weights
+at the end included, with their ratios and how far their ends are apart.  Full velocities of a
+factorisation are the three products by themselves, without the identity as inputs.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+import faflow as ff
+
+
+def low_rank(n, rank, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, rank)) @ rng.standard_normal((rank, n)) / n
+
+
+class Factored:
+    """FA or GD of a factorisation, written for it: no product with the identity."""
+
+    def __init__(self, rule, Y):
+        self.rule, self.Y = rule, Y
+
+    def __call__(self, w):
+        W, Z = w
+        error = self.Y - Z @ W
+        return (self.rule.B[0] if self.rule.B else Z.T) @ error, error @ W.T
+
+
+def best(call, times):
+    seen = []
+    for _ in range(times):
+        began = time.perf_counter()
+        made = call()
+        seen.append(time.perf_counter() - began)
+    return float(np.median(seen)), made
+
+
+def dop853(velocity, w0, end):
+    """The final state by SciPy, used plainly."""
+    from scipy.integrate import solve_ivp
+
+    shapes, sizes = [W.shape for W in w0], np.cumsum([W.size for W in w0])[:-1]
+    split = lambda y: [p.reshape(s) for p, s in zip(np.split(y, sizes), shapes, strict=True)]
+    flat = lambda w: np.concatenate([np.ravel(W) for W in w])
+    control = {"method": "DOP853", "rtol": 1e-8, "atol": 1e-11}
+    out = solve_ivp(lambda t, y: flat(velocity(split(y))), (0, end), flat(w0), **control)
+    return split(out.y[:, -1])
+
+
+def row(name, rule, task, w0, end, plain=None, whole=True):
+    plain = plain or (lambda w: rule(task, w))
+    reduction_time, made = best(lambda: ff.reduce(rule, task, w0), 3)
+    full, _ = best(lambda: plain(w0), 5)
+    small, _ = best(lambda: made.rule(made.task, made.w0), 50)
+    text = f"| {name} | {1e3 * full:.3g} | {1e3 * small:.3g} | {full / small:.0f} |"
+    text += f" {1e3 * reduction_time:.3g} |"
+    if not whole:
+        return text + " | | | |"
+    control = {"solver": "dop853", "rtol": 1e-8, "atol": 1e-11, "max_steps": 10**6}
+    run = lambda: ff.integrate(rule, task, w0, [0, end], reduce="auto", **control).final
+    short, reached = best(run, 3)
+    long, expected = best(lambda: dop853(plain, w0, end), 1)
+    both = zip(reached, expected, strict=True)
+    apart = max(np.abs(a - b).max() / np.abs(b).max() for a, b in both)
+    return text + f" {long:.3g} | {short:.3g} | {long / short:.0f} | {apart:.0e} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="velocities alone, smaller problems")
+    quick = parser.parse_args().quick
+    n, many = (400, 5_000) if quick else (2000, 60_000)
+    columns = ("problem", "full ms", "reduced ms", "ratio", "to reduce ms")
+    columns += ("full s", "reduced s", "ratio", "apart")
+    print("|", " | ".join(columns), "|")
+    print("|---" * len(columns) + "|")
+    for kind in (ff.FA, ff.GD):
+        Y = low_rank(n, 10)
+        rule = kind.random((n, 20, n), seed=1, scale=0.1)
+        w0 = rule.start((n, 20, n), scale=0.3)
+        name = f"{kind.__name__}, {n}x{n} of rank 10, 20 hidden units"
+        task = ff.Task.factorisation(Y)
+        print(row(name, rule, task, w0, 20.0, Factored(rule, Y), not quick), flush=True)
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((784, many)), rng.standard_normal((10, many))
+    rule = ff.FA.random((784, 100, 10), seed=1)
+    w0 = rule.start((784, 100, 10))
+    name = f"FA, 784-100-10, {many} samples"
+    print(row(name, rule, ff.Task(X, Y), w0, 0, whole=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
