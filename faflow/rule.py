@@ -135,6 +135,9 @@ class Rule:
         parts = [d.values if isinstance(d, Piecewise) else (d,) for d in each]
         return any(not _is(d, 0) for part in parts for d in part)
 
+    def check_times(self, ts):
+        """Raise ValueError for times over which there is no such flow; here none."""
+
     def weights(self, w):
         """The forward weights of the state `w`."""
         return w

@@ -182,6 +182,25 @@ def test_rates_of_layers_and_decay_are_taken_off():
     assert not ff.check_step(w0, w1, rule.B, decay=(0.001, 0.002))
 
 
+@pytest.mark.parametrize("inputs", [6, 3000])
+@pytest.mark.parametrize("factor", [True, False])
+def test_a_decay_may_be_a_factor_that_float32_has_rounded(factor, inputs):
+    """w(1 - ηλ) - ηg, as decoupled decay does it, or w - η(g + λw)."""
+    number, eta, decay = np.float32, 0.01, 0.05
+    for seed in range(3):
+        net = Network(sizes=(inputs, 50, 10), bias=False, dtype="f4", seed=seed)
+        before, _ = net.step(samples=64, eta=eta)
+        gradients = [M for M, _ in net.before]
+        kept = lambda W: W * number(1 - eta * decay) if factor else W
+        more = lambda W: 0 * W if factor else number(decay) * W
+        after = [
+            kept(W) - number(eta) * (g + more(W)) for W, g in zip(before, gradients, strict=True)
+        ]
+        report = ff.check_step(before, after, net.B, rates=eta, decay=eta * decay)
+        assert report.verdict in ("ok", "undecided"), str(report)
+        assert not ff.check_step(before, after, net.B, rates=eta)
+
+
 def test_layers_may_be_taken_alone():
     """The last hidden layer under direct feedback is as under feedback alignment."""
     net = Network("direct feedback", bias=False)
@@ -371,6 +390,15 @@ def test_the_first_step_of_adam_is_one_of_signs(dtype):
     assert [names(layer) for layer in report.layers] == [["entries of one size"]], str(report)
 
 
+def test_an_update_that_is_zero_in_one_of_two_steps_has_no_size():
+    rng = np.random.default_rng(0)
+    W1, W2, B = (rng.standard_normal(s) for s in ((4, 3), (2, 4), (4, 2)))
+    signs = lambda W: W + 0.1 * np.sign(rng.standard_normal(W.shape))
+    after = [[signs(W1), signs(W2)], [signs(W1), W2]]
+    report = ff.check_step([[W1, W2]] * 2, after, [B], layout="W.T")
+    assert report.verdict == "fault"
+
+
 def test_updates_of_a_few_last_places_are_not_clipped():
     net = Network("another B", sizes=(1, 2, 3, 5), phi="linear", dtype="f4", seed=18)
     report = ff.check_step(*net.step(eta=1e-6, samples=11), net.B, activation="linear")
@@ -454,6 +482,21 @@ def test_a_feedback_is_not_named_where_one_always_fits():
         before, after = net.step()
         twice = ff.check_step([before, before], [after, after], net.B)
         assert names(twice.layers[0]) == [], str(twice)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_of_one_sample_any_feedback_fits_also_beside_the_rounding_of_weights(dtype):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        W1, W2, B, x = (
+            rng.standard_normal(s).astype(dtype) for s in ((9, 10), (4, 9), (9, 4), (10, 1))
+        )
+        error = W2 @ (W1 @ x) - 1
+        told = (B @ error) * (rng.random((9, 1)) < 0.5).astype(dtype)
+        eta = np.dtype(dtype).type(0.01)
+        after = [W1 - eta * told @ x.T, W2 - eta * error @ (W1 @ x).T]
+        report = ff.check_step([W1, W2], after, [B], activation="linear")
+        assert "another B" in report.layers[0].cannot_tell, str(report)
 
 
 def wrong_gate_path(eta, steps, seed):
@@ -632,6 +675,14 @@ def test_half_precision_is_decided_only_for_steps_beyond_its_rounding():
     assert {a.threshold for a in small.layers} == {1e-2}
 
 
+def test_float16_has_no_finer_numbers_below_its_smallest_normal_ones():
+    for seed in range(20):
+        net = Network(dtype="f2", bias=False, seed=seed)
+        net.W = [W * np.float16(1e-3) for W in net.W]
+        report = ff.check_step(*net.step(), net.B)
+        assert "fault" not in {a.verdict for a in report.layers}, str(report)
+
+
 def test_a_law_of_zeros_says_nothing():
     net = Network(bias=False)
     before, _ = net.step()
@@ -736,6 +787,10 @@ def test_states_are_matched_by_name_and_not_by_order():
     net = Network(sizes=(8, 8, 8, 8), bias=False)
     before, after = (dict(zip("abc", state, strict=True)) for state in net.step())
     assert ff.check_step(before, {name: after[name] for name in "acb"}, net.B)
+    turned = lambda state: {name: state[name] for name in "cab"}
+    net = Network(sizes=(8, 8, 8, 8), bias=False)
+    states = [[dict(zip("abc", s, strict=True)) for s in one] for one in net.steps(2)]
+    assert ff.check_step(*([one[0], turned(one[1])] for one in states), net.B)
     with pytest.raises(ValueError, match="must have the same names, but differ in 'd'"):
         ff.check_step(before, after | {"d": after["a"]}, net.B)
 

@@ -19,7 +19,8 @@ from .given import as_matrices, feedback, number, times, weights
 from .line import exactly, flow_on_the_line, surely
 
 DEEPEST = 7
-"""Layers of a chain; the polynomial is of degree 127 then, and its roots take seconds."""
+"""Layers of a chain.  The polynomial is of degree 127 then, and its roots take seconds; where weights
+are in the thousands, minutes."""
 
 
 class Equilibria(NamedTuple):
@@ -71,7 +72,8 @@ def fa_chain_equilibria(s, b, w0):
             zip([[sure(w) for w in _above(r, b, kept)] for r, _ in real], rates, strict=True)
         )
 
-    found = surely(ends, 256)
+    longest = max(max(abs(int(c.p)), int(c.q)).bit_length() for c in g.coeffs())
+    found = surely(ends, max(256, longest))  # roots take nearly the same time with more digits
     rates = np.array([rate for _, rate in found])
     etas = np.divide(2, -rates, out=np.zeros_like(rates), where=rates < 0)
     return Equilibria(np.array([w for w, _ in found]), rates, etas)

@@ -20,8 +20,8 @@ from .given import number, target, times
 SYMMETRIC = 1e-10
 """How far a covariance may be from symmetric, relative to its largest entry."""
 
-EXTREME = 1e150
-"""Size of entries from which on their squares are no floats."""
+EXTREME = 1e290
+"""Size of products from which on sums of them are no floats, and below which they lose digits."""
 
 
 class Modes(NamedTuple):
@@ -126,7 +126,7 @@ def problem(Y, C):
         raise ValueError(f"C must have {len(Y)} columns, the rows of Y {Y.shape}, not {C.shape}.")
     sizes = [float(np.abs(M).max()) for M in (Y, C)]
     product = sizes[0] * sizes[1]
-    if all(sizes) and not all(1 / EXTREME < size < EXTREME for size in (*sizes, product)):
+    if all(sizes) and not 1 / EXTREME < product < EXTREME:
         raise ValueError(
             f"Y and C have {sizes[0]:.3g} and {sizes[1]:.3g} as their largest entries, whose"
             " products would leave the range of floats; rescale the problem."

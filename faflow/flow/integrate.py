@@ -57,6 +57,7 @@ def integrate(
     ``.solution``.
     """
     w0, ts = ready(rule, task, w0), times(ts)
+    rule.check_times(ts)
     engine, solver = _chosen(engine, solver)
     budgets = {"step": step, "max_steps": max_steps, "max_seconds": max_seconds}
     for what, value in budgets.items():

@@ -32,13 +32,15 @@ def check_step(
         They lie (out, in); a vector is the biases of the weights before it, or these are a last
         column.  Convolutions are (out, in, …); pooling, and flattening channel by channel, are
         free, and so is dropout of units that bend; normalisation and skipped layers are not.
-        Mappings are matched by name.  Neighbouring layers may be given alone.
+        Mappings of weights are matched by name, and B goes by its order.  Neighbouring layers may
+        be given alone.
         For several steps lists of such states, one for each step: more faults can then be told.
     B: a matrix for each layer above the first, in the shape of its W or W.T, or one for the first
         as well, which does not count; of a mapping those that end in "weight_backward".
     activation: of the hidden layers, one or one for each; homogeneous, as relu and leaky_relu are.
     rates: learning rate, a number or one for each layer; only their ratios count.
-    decay: ηλ, the part of itself that each layer loses besides, biases included.
+    decay: ηλ, the part of itself that each layer loses besides, biases included; also where code
+        multiplies by 1 - ηλ, rounded.
     layout: of B, "W" or "W.T", where both shapes are one; None finds out which one fits.
     threshold: relative residual that is zero; None takes 1e-9 for float64, 1e-4 for float32,
         1e-2 and 5e-2 for 16 bits, also where 16 such numbers or more are stored as longer ones.
@@ -62,36 +64,62 @@ def check_step(
     if threshold is not None and not (isinstance(threshold, Real) and 0 < threshold < 1):
         raise ValueError(f"threshold must be between 0 and 1, but is {threshold!r}.")
     given = read_feedback(B, layers, layout)
+    known = dict(steps=steps, phis=phis, rates=rates, threshold=threshold, turn=bool(layout))
+    made = [
+        {
+            name: _report(B=feedback, layout=name, decay=one, **known)
+            for name, feedback in given.items()
+        }
+        for one in _as_factors(decay, steps)
+    ]
+    best = {name: max((each[name] for each in made), key=_standing) for name in given}
+    return _fitting(best)
+
+
+def _as_factors(decay, steps):
+    """The decay as it is said, and as it is where weights are multiplied by 1 - decay, rounded."""
+    bits = min(layer.bits for step in steps for state in step for layer in state)
+    rounded = []
+    for one in decay:
+        part, power = np.frexp(1 - one)
+        rounded.append(1 - float(np.ldexp(np.rint(np.ldexp(part, bits)), power - bits)))
+    return [decay, rounded] if bits < 53 and rounded != decay else [decay]
+
+
+def _report(steps, phis, rates, decay, threshold, turn, B, layout):
+    """The report for feedback of this layout."""
+    layers = steps[0][0]
     chain = [[hidden(step, k, phi, rates, decay) for step in steps] for k, phi in enumerate(phis)]
-    reports = {}
-    for name, feedback in given.items():
-        made = []
-        for k, seen in enumerate(chain):
-            units = len(layers[k].weight)
-            allowed = THRESHOLDS[min(h.bits for h in seen)] if threshold is None else threshold
-            turned = _turned(feedback[k]) if layout else None
-            above = list(zip(*chain[k + 1 :], strict=True))
-            direct = [h.led_to(up) for h, up in zip(seen, above, strict=True)] if above else [None]
-            suspect = Suspect(
-                seen,
-                [None, *seen[:-1]],
-                outgoing_of(feedback[k], units),
-                None if turned is None else outgoing_of(turned, units),
-                None if None in direct else direct,
-                k == len(chain) - 1,
-                min(_widths([hidden[0] for hidden in chain[k:]])),
-                (layers[k].name, layers[k + 1].name),
-                float(allowed),
-            )
-            made.append(_layer_report(k, suspect))
-        reports[name] = StepReport(tuple(made), name, len(steps))
-    return _fitting(reports)
+    made = []
+    for k, seen in enumerate(chain):
+        units = len(layers[k].weight)
+        allowed = THRESHOLDS[min(h.bits for h in seen)] if threshold is None else threshold
+        turned = _turned(B[k]) if turn else None
+        above = list(zip(*chain[k + 1 :], strict=True))
+        direct = [h.led_to(up) for h, up in zip(seen, above, strict=True)] if above else [None]
+        suspect = Suspect(
+            seen,
+            [None, *seen[:-1]],
+            outgoing_of(B[k], units),
+            None if turned is None else outgoing_of(turned, units),
+            None if None in direct else direct,
+            k == len(chain) - 1,
+            min(_widths([hidden[0] for hidden in chain[k:]])),
+            (layers[k].name, layers[k + 1].name),
+            float(allowed),
+        )
+        made.append(_layer_report(k, suspect))
+    return StepReport(tuple(made), layout, len(steps))
+
+
+def _standing(report):
+    """How well a report speaks of a step."""
+    return report.count("ok"), -report.count("fault"), report.explained
 
 
 def _fitting(reports):
     """The report for the layout of B that fits best."""
-    standing = lambda report: (report.count("ok"), -report.count("fault"), report.explained)
-    good = {name: standing(report) for name, report in reports.items()}
+    good = {name: _standing(report) for name, report in reports.items()}
     best = max(good, key=good.__getitem__)
     alike = len(good) > 1 and len(set(good.values())) == 1
     return replace(reports[best], layout="either") if alike else reports[best]

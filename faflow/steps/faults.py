@@ -223,7 +223,7 @@ def feedback_fits(steps, threshold, told):
     left = [h.pair(h.F, h.W) / h.degree for h in steps]
     if steps[0].whole:
         inputs = [rank(h.W, loosely=True) for h in steps]
-        shown = [rank(h.G) for h in steps]
+        shown = [h.samples for h in steps]
         equations = np.vstack([h.G for h in steps])
         few = any(seen < min(told, most) for seen, most in zip(shown, inputs, strict=True))
         if few or rank(equations) >= sum(inputs):
@@ -281,9 +281,10 @@ def one_size(suspect):
     for h in suspect.steps:
         for M in (h.F, h.G):
             size = np.abs(M[np.abs(M) > 1e-6 * np.abs(M).max()])
-            spread = min(len(set(along)) for along in np.nonzero(M))
+            if min(len(set(along)) for along in np.nonzero(M)) < 2 or len(size) <= TIES:
+                return False
             alike = np.abs(size - np.median(size)) < ONE_SIZE * np.median(size)
-            if spread < 2 or len(size) <= TIES or np.mean(alike) < 0.9:
+            if np.mean(alike) < 0.9:
                 return False
     return Fault("entries of one size")
 

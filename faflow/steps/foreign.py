@@ -40,7 +40,8 @@ def read_steps(before, after):
             raise ValueError(
                 "before and after must both be lists of as many states, one for each step."
             )
-        pairs = [(one, _ordered(one, other)) for one, other in zip(before, after, strict=True)]
+        like = lambda state: _ordered(before[0], state)
+        pairs = [(like(one), like(other)) for one, other in zip(before, after, strict=True)]
     steps, first = [], None
     for n, pair in enumerate(pairs):
         step = []

@@ -64,6 +64,11 @@ class Modified(Derived):
             return _summed([F, _times(factor, moved)] if moved else [F])
         return self._over_rounds(task, w)
 
+    def check_times(self, ts):
+        """Raise ValueError where the decay jumps between steps, counted from time 0."""
+        if self.order > 1:
+            check_jumps(self.of, np.array([float(self._step)]), ts[-1])
+
     @property
     def _step(self):
         """Time a step takes, η/(1 - β)."""
@@ -224,5 +229,3 @@ def _check(rule):
         raise ValueError("A modified flow takes batches or momentum, not both.")
     if order > 2 and (batches is not None or rule.momentum != 0):
         raise ValueError(f"With batches or momentum the order is 1 or 2, not {order}.")
-    if order > 1 and rule.of.jumps():
-        check_jumps(rule.of, np.array([float(rule.eta) / (1 - float(rule.momentum))]))

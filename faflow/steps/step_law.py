@@ -86,6 +86,13 @@ class Hidden:
         total = np.linalg.norm(self.G.sum(axis=1))
         return self.G.shape[1] - int(total < 1e-6 * np.linalg.norm(self.G))
 
+    @property
+    def samples(self):
+        """How many independent errors the layer above has shown, beyond rounding."""
+        sizes = np.linalg.svd(self.G, compute_uv=False)
+        least = max(RANK * sizes[0], SAFETY * np.linalg.norm(self.G_rounding))
+        return int(np.count_nonzero(sizes > least))
+
     def pair(self, left, right):
         """left·rightᵀ, its diagonal alone unless the layer is linear."""
         if self.whole:
@@ -169,17 +176,20 @@ def hidden(step, k, activation, rates, decay):
         rows = outgoing_of(layer.weight, units)
         return np.vstack([rows, layer.bias]) if with_biases else rows
 
+    sizes = lambda old, new: np.maximum(np.abs(old), np.abs(new))
+    least = 2.0**-14 if bits == 11 else 0.0  # below it float16 has no fewer digits after the point
+
     def velocity(old, new, j):
         """How weights of layer `j` moved, and the standard deviation of its rounding."""
         velocity = (new - old + decay[j] * old) / rates[j]
-        stored = np.maximum(np.abs(old), np.abs(new)) / abs(rates[j]) / np.sqrt(3)
+        stored = np.maximum(sizes(old, new), least) / abs(rates[j]) / np.sqrt(3)
         if decay[j]:  # what is left is stored on the way, and the decay, rounded, pulls all one way
             stored = stored * np.sqrt(2 + 3 * old.shape[1] * decay[j] ** 2)
         size = np.abs(velocity)
         typical = np.sqrt(np.mean(size**2))  # an entry may be what is left of larger terms
         return velocity, (stored + ARITHMETIC * np.maximum(size, typical)) / 2**bits
 
-    last = lambda a, b: MOVED * np.maximum(np.abs(a), np.abs(b)) / 2**bits
+    last = lambda a, b: MOVED * np.maximum(sizes(a, b), least) / 2**bits
     far = lambda a, b: bool((np.abs(a - b) > last(a, b)).any())
     moved = lambda old, new: any(far(*both) for both in _numbers(old, new))
 
