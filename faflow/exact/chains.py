@@ -19,8 +19,8 @@ from .given import as_matrices, feedback, number, times, weights
 from .line import exactly, flow_on_the_line, surely
 
 DEEPEST = 7
-"""Layers of a chain.  The polynomial is of degree 127 then, and its roots take seconds; where weights
-are in the thousands, minutes."""
+"""Layers of a chain.  The polynomial is of degree 127 then, and its roots take seconds; they take
+minutes where weights are in the thousands."""
 
 
 class Equilibria(NamedTuple):
