@@ -195,6 +195,15 @@ def test_momentum_and_other_rules_made_from_one_are_left_alone():
     assert "is no rule on a chain of layers by itself" in str(reduction)
 
 
+def test_layers_with_names_of_their_own_are_left_alone():
+    class Named(ff.GD):
+        def spaces(self, depth):
+            return ("eye", *super().spaces(depth)[1:])
+
+    reduction = ff.reduce(Named(), TASK, ff.init((6, 5, 4)))
+    assert "names of its own for inputs" in str(reduction)
+
+
 def test_signs_of_weights_do_not_turn_with_the_outputs():
     rule, task, w0, _ = made(ff.SignFA, "low rank")
     reduction = ff.reduce(rule, task, w0)

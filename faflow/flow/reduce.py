@@ -94,7 +94,7 @@ def reduce(rule, task, w0):
     """
     w0 = ready(rule, task, w0)
     depth = len(rule.weights(w0))
-    obstacle = _obstacle(rule, task) or unproved(rule, depth, ("samples", "in"))
+    obstacle = _obstacle(rule, task, depth) or unproved(rule, depth, ("samples", "in"))
     if obstacle:
         return Reduction(rule, task, w0, left=(obstacle,))
     parts, left, sides = [], [], {}
@@ -228,7 +228,7 @@ def _decayed(decay, start, t):
     return float(np.diff(edges) @ np.array(decay.values, dtype=float))
 
 
-def _obstacle(rule, task):
+def _obstacle(rule, task, depth):
     """Why nothing can be reduced, in words, or None."""
     if isinstance(rule, Derived | On | FAStar):
         return f"{rule.name} is no rule on a chain of layers by itself"
@@ -236,6 +236,9 @@ def _obstacle(rule, task):
         return "the network is not linear"
     if task.loss is not squared:
         return f"the {task.loss.name} loss needs each sample by itself"
+    names = rule.spaces(depth)
+    if (names[0], names[-1]) != ("in", "out"):
+        return f"{rule.name} has names of its own for inputs and outputs"
     return "there are biases, which tell samples apart" if task.bias else None
 
 
