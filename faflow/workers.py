@@ -42,7 +42,8 @@ def run_in_parallel(paths, collector, jobs, *, full=False):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():  # not for ever: another thread may have got the signal of
+                thread.join(0.2)  # Ctrl-C, of which this one learns when it wakes
     finally:
         shared.over = True
         for process in processes:

@@ -140,8 +140,25 @@ def test_the_tier_reaches_the_claims(verdicts, jobs):
         assert claims["claim_x"].trial.evidence[0].value == value
 
 
+SIGNALLED = """
+import pathlib, signal, sys, threading, time
+from faflow.cli import main
+
+def hit():
+    while len(list(pathlib.Path("marks").iterdir())) < 2:
+        time.sleep(0.05)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+    time.sleep(60)
+
+threading.Thread(target=hit, daemon=True).start()
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends the signal of Ctrl-C")
-def test_ctrl_c_ends_the_processes_and_keeps_what_ran(tmp_path):
+@pytest.mark.parametrize("thread", ["main", "another"])
+def test_ctrl_c_ends_the_processes_and_keeps_what_ran(tmp_path, thread):
+    """Whichever thread the system gives the signal to."""
     marks = tmp_path / "marks"
     marks.mkdir()
     (tmp_path / "claims.py").write_text(
@@ -154,13 +171,15 @@ def test_ctrl_c_ends_the_processes_and_keeps_what_ran(tmp_path):
             for name in "bc"
         )
     )
-    command = [sys.executable, "-m", "faflow", "verify", "claims.py", "--jobs", "2"]
+    start = ["-m", "faflow"] if thread == "main" else ["-c", SIGNALLED]
+    command = [sys.executable, *start, "verify", "claims.py", "--jobs", "2"]
     process = subprocess.Popen(
         [*command, "--json", "out.json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=-1
     )
     try:
         wait_until(lambda: len(list(marks.iterdir())) == 2)
-        process.send_signal(signal.SIGINT)
+        if thread == "main":
+            process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=20)
     finally:
         process.kill()
