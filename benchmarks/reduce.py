@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 import faflow as ff
+from faflow.derivatives import flat, unflat
 
 
 def low_rank(n, rank, seed=0):
@@ -33,7 +34,7 @@ class Factored:
         return (self.rule.B[0] if self.rule.B else Z.T) @ error, error @ W.T
 
 
-def best(call, times):
+def median(call, times):
     seen = []
     for _ in range(times):
         began = time.perf_counter()
@@ -46,27 +47,24 @@ def dop853(velocity, w0, end):
     """The final state by SciPy, used plainly."""
     from scipy.integrate import solve_ivp
 
-    shapes, sizes = [W.shape for W in w0], np.cumsum([W.size for W in w0])[:-1]
-    split = lambda y: [p.reshape(s) for p, s in zip(np.split(y, sizes), shapes, strict=True)]
-    flat = lambda w: np.concatenate([np.ravel(W) for W in w])
     control = {"method": "DOP853", "rtol": 1e-8, "atol": 1e-11}
-    out = solve_ivp(lambda t, y: flat(velocity(split(y))), (0, end), flat(w0), **control)
-    return split(out.y[:, -1])
+    out = solve_ivp(lambda t, y: flat(velocity(unflat(y, w0))), (0, end), flat(w0), **control)
+    return unflat(out.y[:, -1], w0)
 
 
 def row(name, rule, task, w0, end, plain=None, whole=True):
     plain = plain or (lambda w: rule(task, w))
-    reduction_time, made = best(lambda: ff.reduce(rule, task, w0), 3)
-    full, _ = best(lambda: plain(w0), 5)
-    small, _ = best(lambda: made.rule(made.task, made.w0), 50)
+    reduction_time, made = median(lambda: ff.reduce(rule, task, w0), 3)
+    full, _ = median(lambda: plain(w0), 5)
+    small, _ = median(lambda: made.rule(made.task, made.w0), 50)
     text = f"| {name} | {1e3 * full:.3g} | {1e3 * small:.3g} | {full / small:.0f} |"
     text += f" {1e3 * reduction_time:.3g} |"
     if not whole:
         return text + " | | | |"
     control = {"solver": "dop853", "rtol": 1e-8, "atol": 1e-11, "max_steps": 10**6}
     run = lambda: ff.integrate(rule, task, w0, [0, end], reduce="auto", **control).final
-    short, reached = best(run, 3)
-    long, expected = best(lambda: dop853(plain, w0, end), 1)
+    short, reached = median(run, 3)
+    long, expected = median(lambda: dop853(plain, w0, end), 1)
     both = zip(reached, expected, strict=True)
     apart = max(np.abs(a - b).max() / np.abs(b).max() for a, b in both)
     return text + f" {long:.3g} | {short:.3g} | {long / short:.0f} | {apart:.0e} |"

@@ -107,7 +107,7 @@ def test_two_neurons_over_all_magnitudes_of_time():
 
 
 def test_two_neurons_over_all_magnitudes_of_weights_and_target():
-    for t, ends in ((0.0, [1, 2]), (1.0, [1e100, 1e100])):
+    for t, ends in ((0.0, [1, 2]), (1.0, [1e100, 1e100]), (1e200, [1e100, 1e100])):
         W1, W2 = exact.gd_chain(1e200, (1.0, 2.0), [t])
         assert [W1.item(), W2.item()] == pytest.approx(ends, rel=1e-15)
     tiny = [W.item() for W in exact.gd_chain(1.0, (1e-160, 3e-160), [0.0])]

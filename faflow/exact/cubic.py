@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .given import as_matrices, feedback, number, times, weights
+from .given import as_matrices, faded, feedback, number, times, weights
 
 DOUBLE = 1e-12
 """How far C may be from that of a double root, relative to it."""
@@ -29,9 +29,7 @@ def fa_forgetting(b, w0, ts):
     (b,), ts = feedback(b, 2), times(ts)
     C = w0[0] ** 2 / 2 - b * w0[1]
     x = 2 * abs(C) * ts
-    mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
-    total = np.where(x > 1, -np.expm1(-x) / (2 * abs(C)), ts * mean)
-    shrunk, spread = np.exp(-x / 2), w0[0] * np.sqrt(total)
+    shrunk, spread = np.exp(-x / 2), w0[0] * np.sqrt(faded(2 * abs(C), ts))
     if w0[0] == 0:
         first, share = 0 * ts, 0 * ts + 1
     elif C > 0:  # K = e^x (e^-x + spread²)

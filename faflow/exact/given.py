@@ -92,3 +92,10 @@ def as_matrices(*weights):
     if not np.isfinite(weights).all():
         raise ValueError("The weights leave the range of floats; rescale the problem.")
     return tuple(np.array(w, dtype=float).reshape(-1, 1, 1) for w in weights)
+
+
+def faded(rates, t):
+    """∫₀ᵗ e^{-rate τ} dτ = (1 - e^{-rate t})/rate, to all digits, also where rate · t overflows."""
+    x = rates * t
+    mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
+    return np.where(np.abs(x) > 1, -np.expm1(-x) / rates, t * mean)

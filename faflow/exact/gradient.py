@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .given import as_matrices, number, times, weights
+from .given import as_matrices, faded, number, times, weights
 from .line import exactly, flow_on_the_line
 
 BALANCED = 1e-12
@@ -41,8 +41,7 @@ def gd_chain(s, w0, ts):
             down = product / up
     up, down = size * up, size * down
     x = 2 * omega * ts
-    mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
-    shrunk, spread = np.exp(-x / 2), ts * mean
+    shrunk, spread = np.exp(-x / 2), faded(2 * omega, ts)
     if up == 0:
         rising, falling = np.zeros(len(ts)), down * shrunk / np.sqrt(1 + down**2 * spread)
     else:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..nets import Task, forward, matrix, squared
-from .given import number, times
+from .given import faded, number, times
 
 
 @np.errstate(all="ignore")  # what leaves the range of floats is found by its values
@@ -29,9 +29,7 @@ def one_layer(task, W0, ts, *, decay=0.0):
     seen, pull = W0 @ U, task.Y @ V.T * s
     rates, t = s**2 + decay, ts[:, None]
     x = rates * t
-    mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
-    reached = np.where(np.abs(x) > 1, -np.expm1(-x) / rates, t * mean)
-    modes = _times(np.exp(-x)[:, None], seen) + _times(reached[:, None], pull)
+    modes = _times(np.exp(-x)[:, None], seen) + _times(faded(rates, t)[:, None], pull)
     unseen = np.linalg.svd(U)[0][:, len(s) :]
     W = modes @ U.T + _times(np.exp(-decay * t)[:, None], W0 @ unseen) @ unseen.T
     if not np.isfinite(W).all():

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..nets import matrix
-from .given import target, times
+from .given import faded, target, times
 
 BALANCED = 1e-10
 """How far W₂ᵀW₂ - W₁W₁ᵀ may be from a multiple of I, relative to the weights squared."""
@@ -82,9 +82,7 @@ def _after(R, rates, t):
     """
     from scipy.linalg import qr
 
-    x = 2 * np.abs(rates) * t
-    mean = np.divide(-np.expm1(-x), x, out=np.ones_like(x), where=x != 0)  # of exp(-x) on [0, x]
-    spread = t * mean  # (1 - e^{-2|rate|t})/(2|rate|)
+    spread = faded(2 * np.abs(rates), t)
     grown = np.where(rates > 0, np.exp(np.maximum(rates, 0) * t), 1.0)
     stacked = np.vstack([(np.sqrt(spread) * grown)[:, None] * R, np.eye(R.shape[1])])
     order = np.argsort(-np.abs(stacked).max(1), kind="stable")

@@ -85,7 +85,7 @@ def integrate(
 
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
-            _check_velocity(rule.at(ts[0]), task, w0, ts[0])
+            _check_velocity(run[0].at(ts[0]), *run[1:], ts[0])
             for t, w in _pieces(engine, *run, ts, tally, options):
                 record.add(t, w)
         except (Unfinished, KeyboardInterrupt) as stop:
