@@ -1,19 +1,26 @@
 """The diffrax engine: compiled by JAX, for accelerators and repeated runs."""
 
+from collections import Counter
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
-from itertools import pairwise
 
 import numpy as np
 
 from ..matrices.diagonal import Diagonal
 from ..nets import Task, replaced
+from .control import excess, judged, norms, velocity
 
-SOLVERS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "dopri8": "Dopri8"}
-CHUNK = 512
+SOLVERS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "dopri8": "Dopri8", "bosh3": "Bosh3"}
+
+ROOM = 2**21
+"""Bytes in which a compiled function keeps the states at times asked for."""
+
+TRACED = Counter()
+"""How often each function was compiled."""
 
 
+@cache  # versions are read from files
 def name():
     return f"diffrax {version('diffrax')}, jax {version('jax')}"
 
@@ -25,34 +32,91 @@ def has_accelerator():
     return jax.default_backend() != "cpu"
 
 
-def run(rule, task, w0, ts, *, solver, rtol, atol, step, tally):
-    """Yield the state at each of ``ts[1:]``, a solver step ending exactly there."""
-    import jax
-    import jax.numpy as jnp
+def order(solver):
+    """Powers of the step that its error estimate falls with."""
+    import diffrax as dfx
 
-    plan, given = split(rule, task)
-    register(jax)
-    with jax.enable_x64(True):  # for this call only: the user's own precision stays as it is
-        to_jax = lambda tree: jax.tree.map(jnp.asarray, tree)
-        given = to_jax(given)
-        state, limits = to_jax(tuple(w0)), to_jax((float(rtol), float(atol), float(step or 0)))
-    for start, stop in pairwise(ts):
-        t = float(start)
-        while True:
-            with jax.enable_x64(True):
-                out = _advance(solver, plan, step is not None)(
-                    given, state, t, float(stop), *limits
-                )
-                reached, state, accepted, rejected, done = jax.device_get(out)
-            tally.count(None, int(accepted + rejected), accepted=int(accepted))
-            advanced = float(reached) - t
-            taken = advanced / max(1, int(accepted))
-            t = float(reached)
-            stuck = not done and not advanced > 0
-            tally.go_on(t, state, taken, "the step size went to zero" if stuck else None)
-            if done:
-                break
-        yield tuple(np.asarray(W, dtype=float) for W in state)
+    made = getattr(dfx, SOLVERS[solver])()
+    return made.order(None)
+
+
+class Stepper:
+    """A run on its way, at the state ``w`` at time ``t``.
+
+    control, beside: as in the SciPy engine.
+    """
+
+    first = 64  # steps before the run is looked at, which costs as much as some of them
+
+    def __init__(self, rule, task, t, w, *, solver, control, beside=None):
+        import jax
+
+        register(jax)
+        plan, given = split(rule, task)
+        self.control, self.jax = control, jax
+        self.slots = max(1, min(32, ROOM // sum(W.nbytes for W in w)))
+        fixed = control.step is not None
+        self.compiled = Compiled.of(solver, plan, self.slots, fixed, beside is not None)
+        with jax.enable_x64(True):  # for these calls only: the user's own precision stays
+            self.given = jax.device_put(given)
+            state = tuple(w) if beside is None else (*w, np.asarray(beside, dtype=float))
+            self.now = float(t), jax.device_put(state), None
+        self.many, self.more = len(w), beside is not None
+        self.reached, self.stuck = [], None
+        self.accepted, self.tries, self.evaluations = 0, 0, 0
+
+    @property
+    def t(self):
+        return self.now[0]
+
+    @property
+    def w(self):
+        return tuple(np.asarray(W) for W in self.now[1][: self.many])
+
+    @property
+    def beside(self):
+        return np.asarray(self.now[1][-1]) if self.more else None
+
+    def advance(self, stops, most):
+        """Go on to `stops` in at most so many tries, adding the states at those `reached`."""
+        control, (t, state, memory) = self.control, self.now
+        count = min(len(stops), self.slots)
+        padded = np.full(self.slots, np.inf)
+        padded[:count] = stops[:count]
+        size = control.h if control.step is None else control.step
+        steps = [np.float64(x) for x in (size, control.previous)]
+        limits = np.float64(control.rtol), control.floors
+        with self.jax.enable_x64(True):
+            fresh = memory is None
+            if fresh:
+                memory = self.compiled.memory(self.given, state)
+            state, memory, saved, numbers = self.compiled.advance(
+                self.given,
+                np.float64(t),
+                state,
+                (memory, np.bool_(fresh)),
+                (*steps, np.bool_(control.held)),
+                limits,
+                (padded, np.int64(count), np.int64(most)),
+            )
+            t, *steps, filled, accepted, tries, stuck = self.jax.device_get(numbers)
+            saved = self.jax.device_get(saved) if filled else ()
+        self.now = float(t), state, memory
+        state = lambda k: tuple(np.array(W[k]) for W in saved[: self.many])
+        self.reached += [(stops[k], state(k)) for k in range(filled)]
+        if control.step is None:
+            control.h, control.previous = map(float, steps[:2])
+            control.held = bool(steps[2])
+        self.accepted += int(accepted)
+        self.tries += int(tries)
+        self.evaluations += int(tries) * self.compiled.stages
+        if stuck:
+            self.stuck = "the step size went to zero"
+            if control.step is not None:
+                self.stuck = "a step of this size overflows"
+
+
+stepper = Stepper
 
 
 @lru_cache(maxsize=1)
@@ -88,36 +152,100 @@ def joined(plan, given):
     return rule, task
 
 
-@lru_cache(maxsize=64)
-def _advance(solver, plan, fixed):
-    """One compiled function a kind of problem: from t to stop, at most CHUNK steps."""
-    import diffrax as dfx
-    import jax
-    import jax.numpy as jnp
+class Compiled:
+    """What is compiled for one kind of problem: tolerances, times and data are traced."""
 
-    def field(t, w, given):
-        rule, task = joined(plan, given)
-        return rule(task, w)
+    @staticmethod
+    @lru_cache(maxsize=64)
+    def of(*what):
+        return Compiled(*what)
 
-    @jax.jit
-    def advance(given, w, t, stop, rtol, atol, step):
-        control = dfx.ConstantStepSize() if fixed else dfx.PIDController(rtol=rtol, atol=atol)
-        out = dfx.diffeqsolve(
-            dfx.ODETerm(field),
-            getattr(dfx, SOLVERS[solver])(),
-            t,
-            stop,
-            step if fixed else None,
-            w,
-            args=given,
-            saveat=dfx.SaveAt(t1=True),
-            stepsize_controller=control,
-            max_steps=CHUNK,
-            throw=False,
-        )
-        last = jax.tree.map(lambda W: W[-1], out.ys)
-        accepted = out.stats["num_accepted_steps"]
-        done = dfx.is_successful(out.result)
-        return out.ts[-1], last, accepted, out.stats["num_rejected_steps"], jnp.asarray(done)
+    def __init__(self, solver, plan, slots, fixed, more):
+        import diffrax as dfx
+        import jax
 
-    return advance
+        self.solver, self.plan, self.slots = getattr(dfx, SOLVERS[solver])(), plan, slots
+        self.fixed, self.more = fixed, more
+        self.term, self.order = dfx.ODETerm(self.field), order(solver)
+        tableau = self.solver.tableau
+        self.stages = tableau.num_stages - int(tableau.fsal)
+        self.advance, self.memories = jax.jit(self._advance), {}
+
+    def field(self, t, state, given):
+        import jax.numpy as jnp
+
+        return velocity(*joined(self.plan, given), state, len(state) - self.more, jnp)
+
+    def memory(self, given, state):
+        """Room for what the solver takes from one step to the next."""
+        import jax
+
+        shapes = tuple(W.shape for W in state)
+        if shapes not in self.memories:
+            begin = lambda g, s: self.solver.init(self.term, 0.0, 1.0, s, g)
+            made = jax.eval_shape(begin, given, state)
+            self.memories[shapes] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), made)
+        return self.memories[shapes]
+
+    def _advance(self, given, t, state, memory, steps, limits, asked):
+        """Up to so many tries, over times asked for; what is carried on, states saved, numbers."""
+        import jax
+        import jax.numpy as jnp
+
+        TRACED[self.plan] += 1
+        (rtol, floors), (stops, count, most) = limits, asked
+        sizes = lambda state: norms(state, len(state) - self.more, jnp)
+        kept, fresh = memory
+        began = self.solver.init(self.term, t, t + steps[0], state, given)
+        select = lambda yes, a, b: jax.tree.map(partial(jnp.where, yes), a, b)
+        saved = tuple(jnp.zeros((self.slots, *W.shape)) for W in state)
+        start = {
+            "t": t,
+            "state": state,
+            "memory": select(fresh, began, kept),
+            "steps": steps,
+            "before": sizes(state),
+            "saved": saved,
+            "counts": (jnp.zeros((), int),) * 3,
+            "stuck": jnp.array(False),
+        }
+
+        def goes_on(now):
+            filled, _, tries = now["counts"]
+            return (filled < count) & (tries < most) & ~now["stuck"]
+
+        def step(now):
+            t, (planned, previous, held) = now["t"], now["steps"]
+            filled, accepted, tries = now["counts"]
+            stop = stops[filled]
+            last = t + planned >= stop
+            h = jnp.where(last, stop - t, planned)
+            end = jnp.where(last, stop, t + h)
+            made, errors, _, memory, _ = self.solver.step(
+                self.term, t, end, now["state"], given, now["memory"], False
+            )
+            after = sizes(made)
+            finite = jnp.isfinite(after.sum())
+            if self.fixed:
+                stands, steps, stuck = finite, now["steps"], ~finite
+            else:
+                error = excess(sizes(errors), now["before"], after, floors, rtol, jnp)
+                error = jnp.where(finite, error, jnp.nan)
+                stands, *steps = judged(h, planned, error, previous, held, self.order, jnp)
+                stuck = ~(t + steps[0] > t)
+            row = lambda rows, W: jax.lax.dynamic_update_index_in_dim(rows, W, filled, 0)
+            one = stands.astype(int)
+            return {
+                "t": jnp.where(stands, end, t),
+                "state": select(stands, made, now["state"]),
+                "memory": select(stands, memory, now["memory"]),
+                "steps": tuple(steps),
+                "before": jnp.where(stands, after, now["before"]),
+                "saved": jax.tree.map(row, now["saved"], made),
+                "counts": (filled + (stands & last), accepted + one, tries + 1),
+                "stuck": stuck,
+            }
+
+        now = jax.lax.while_loop(goes_on, step, start)
+        numbers = (now["t"], *now["steps"], *now["counts"], now["stuck"])
+        return now["state"], now["memory"], now["saved"], numbers

@@ -4,7 +4,6 @@ import sys
 import time
 from contextlib import suppress
 from importlib.util import find_spec
-from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +12,8 @@ from ..progress import progress
 from ..solution import Interrupted, Lifted, Solution, Unfinished, evaluated
 from . import engine_diffrax, engine_scipy
 from .checks import ready, times
-from .events import find_slide
+from .control import Control
+from .march import Tally, march
 from .reduce import reduce as reduced
 
 SOLVERS = [*engine_scipy.SOLVERS, *engine_diffrax.SOLVERS]
@@ -33,7 +33,7 @@ def integrate(
     max_steps=20_000,
     max_seconds=None,
     observe=None,
-    reduce="none",
+    reduce="auto",
     show_progress=None,
 ):
     """Solve dw/dt = rule(task, w) from `w0`, with a solver step ending exactly at every time.
@@ -65,15 +65,16 @@ def integrate(
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     if step is not None and solver == "radau":
         raise ValueError("radau takes no fixed steps; leave step= or choose dop853 or rk45.")
-    options = {"solver": solver, "step": step} | tolerances(rtol, atol)
-    tally = Tally(rule, task, max_steps, max_seconds, np.sqrt(sum(np.sum(W**2) for W in w0)))
+    tolerances(rtol, atol)
+    control = Control.of(rtol, atol, [W.size for W in w0], step)
     began = time.perf_counter()
     reduction = _reduction(reduce, rule, task, w0)
     record = Record(rule, observe, reduction)
-    run = rule, task, w0
+    run, beside = (rule, task, w0), None
     if reduction is not None:
-        run = reduction.rule, reduction.task, reduction.w0
+        run, beside = (reduction.rule, reduction.task, reduction.w0), reduction.beside
     record.add(ts[0], run[-1])
+    tally = Tally(*run, max_steps, max_seconds)
 
     def solution():
         made = {"engine": engine.name(), "solver": solver, **tally.counts()}
@@ -85,12 +86,12 @@ def integrate(
 
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
-            _check_velocity(run[0].at(ts[0]), *run[1:], ts[0])
-            for t, w in _pieces(engine, *run, ts, tally, options):
+            steps = {"solver": solver, "control": control, "tally": tally, "beside": beside}
+            for t, w in march(engine, *run, ts, **steps):
                 record.add(t, w)
         except (Unfinished, KeyboardInterrupt) as stop:
             wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
-            record.add_reached(*tally.reached)
+            record.add_rest(tally.rest(ts))
             wrong.solution = solution()
             raise wrong from None
     return solution()
@@ -104,15 +105,6 @@ def tolerances(rtol, atol):
         if not (_is_number(value) and least <= value < 1 and value > 0):
             raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
     return made
-
-
-def _check_velocity(rule, task, w0, t):
-    """A first velocity that is finite, on which solvers rely."""
-    with np.errstate(all="ignore"):
-        v = rule(task, w0)
-    if not all(np.isfinite(V).all() for V in v):
-        k = next(k for k, V in enumerate(v) if not np.isfinite(V).all())
-        raise Unfinished(f"The velocity of w[{k}] is not finite at the start, t = {t:g}.")
 
 
 def _reduction(asked, rule, task, w0):
@@ -158,21 +150,6 @@ def _accelerated():
     return engine_diffrax.has_accelerator()
 
 
-def _pieces(engine, rule, task, w, ts, tally, options):
-    """(t, state) at each of ``ts[1:]``, starting anew wherever the decay jumps."""
-    jumps = [t for t in rule.jumps() if ts[0] < t < ts[-1]]
-    edges = [ts[0], *jumps, ts[-1]]
-    for start, stop in pairwise(edges):
-        inside = ts[(ts > start) & (ts <= stop)]
-        stops = inside if len(inside) and inside[-1] == stop else [*inside, stop]
-        piece = rule.at(start)
-        states = engine.run(piece, task, w, [start, *stops], tally=tally, **options)
-        for k, (t, reached) in enumerate(zip(stops, states, strict=True)):
-            w = reached
-            if k < len(inside):
-                yield t, w
-
-
 class Record:
     """Keeps the states of a run, or what `observe` says of them, and the last state."""
 
@@ -201,11 +178,12 @@ class Record:
             return w
         return self.reduction.lift(w, t, self.ts[0] if self.ts else t)
 
-    def add_reached(self, t, w):
-        """The state where a run broke off, after the last time kept, if it can be kept."""
-        if t > self.ts[-1] and all(np.isfinite(W).all() for W in w):
-            with suppress(ValueError, KeyboardInterrupt):  # a law observed may be what broke off
-                self.add(t, w)
+    def add_rest(self, states):
+        """Where a run broke off, after the last time kept, what can be kept."""
+        with suppress(ValueError, KeyboardInterrupt):  # a law observed may be what broke off
+            for t, w in states:
+                if t > self.ts[-1] and all(np.isfinite(W).all() for W in w):
+                    self.add(t, w)
 
     def solution(self, rule, task, made):
         stacked = tuple(map(np.stack, zip(*self.kept, strict=True)))
@@ -214,56 +192,3 @@ class Record:
         if self.reduction is not None:
             w = Lifted(stacked, ts, self.reduction)
         return Solution(ts, () if self.observe else w, rule, task, made, observed, last)
-
-
-class Tally:
-    """Counts the steps of a run and ends it when a budget is spent or the flow breaks down."""
-
-    def __init__(self, rule, task, max_steps, max_seconds, size):
-        self.rule, self.task, self.size = rule, task, size
-        self.max_steps, self.max_seconds = max_steps, max_seconds
-        self.accepted, self.tries, self.evaluations = 0, 0, 0
-        self.began, self.advance, self.start = time.monotonic(), lambda done: None, None
-        self.reached = (-np.inf, ())
-
-    def count(self, evaluations, tries, accepted=1):
-        self.accepted += accepted
-        self.tries = None if tries is None or self.tries is None else self.tries + tries
-        if evaluations is not None:
-            self.evaluations += evaluations
-
-    def counts(self):
-        rejected = None if self.tries is None else max(0, self.tries - self.accepted)
-        counted = {"accepted": self.accepted, "rejected": rejected}
-        return counted | ({"evaluations": self.evaluations} if self.evaluations else {})
-
-    def go_on(self, t, w, step, problem):
-        """Raise `Unfinished` if the run cannot or must not go on from state `w` at time `t`."""
-        self.start = t if self.start is None else self.start
-        self.advance(t - self.start)
-        self.reached = (t, tuple(map(np.array, w)))
-        with np.errstate(over="ignore"):
-            size = np.sqrt(sum(np.sum(W**2) for W in w))
-        taken = f"Stopped at t = {t:.6g} after {self.accepted} steps"
-        if not np.isfinite(size) or (problem and size > 1e3 * max(1.0, self.size)):
-            raise Unfinished(
-                f"{taken}: the weights blow up; their norm was {self.size:.3g} at the start and"
-                f" is {size:.3g}.  The flow seems to end in finite time near there."
-            )
-        if self.max_seconds is not None and time.monotonic() - self.began > self.max_seconds:
-            raise Unfinished(f"{taken}: the budget of {self.max_seconds:g} seconds is spent.")
-        if problem or self.accepted > (self.max_steps or np.inf):
-            why = f"the solver says: {problem}" if problem else "the budget of steps is spent"
-            last = "" if step is None else f", the last of size {step:.1e}"
-            raise Unfinished(f"{taken}{last}: {why}.{self._kink(t, w)}")
-
-    def _kink(self, t, w):
-        if self.task.smooth:
-            return ""
-        slide = find_slide(self.rule.at(t), self.task, tuple(map(np.asarray, w)))
-        seen = f"  It slides: {slide}." if slide else ""
-        return (
-            f"{seen}  Flows of piecewise linear networks can slide along a kink for ever, which"
-            " error control cannot pass: use fixed steps, such as step=1e-3, a smooth activation"
-            " such as softplus(50), or discrete steps by iterate."
-        )

@@ -61,6 +61,11 @@ class Reduction:
     def __bool__(self):
         return bool(self.parts)
 
+    @property
+    def beside(self):
+        """The norm of what lies beside each matrix at the start."""
+        return np.array([0.0 if M is None else np.linalg.norm(M) for M in self.apart])
+
     def lift(self, state, t=0.0, start=0.0):
         """The full state of a reduced one at time `t` of a flow from the time `start` on."""
         return tuple(self.lift_one(k, M, t, start) for k, M in enumerate(state))
