@@ -104,7 +104,7 @@ def iterate(
                 advance(n)
         except (Unfinished, KeyboardInterrupt) as stop:
             wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
-            record.add_reached(times[done], w)
+            record.add_rest([(times[done], w)])
             wrong.solution = solution()
             raise wrong from None
     return solution()
