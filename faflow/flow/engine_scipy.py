@@ -6,6 +6,7 @@ from importlib.metadata import version
 import numpy as np
 
 from .control import decays, excess, judged
+from .tape import taped
 
 SOLVERS = {"dop853": "DOP853", "rk45": "RK45", "rk23": "RK23", "radau": "Radau"}
 
@@ -67,15 +68,15 @@ class Layout:
 class Field:
     """The velocity of what is in ``work``, a vector."""
 
-    def __init__(self, rule, task, layout):
-        self.rule, self.task, self.layout = rule, task, layout
-        self.work = np.empty(layout.size)
+    def __init__(self, rule, task, layout, y):
+        self.layout, self.work = layout, y.copy()
         self.inside = layout.parts(self.work)
+        self.velocity = taped(rule, task, self.inside) or (lambda: rule(task, self.inside))
         self.decays = decays(rule, self.inside) if layout.more else None
 
     def into(self, row, places):
         """Write it to `row`, whose matrices are `places`."""
-        for place, V in zip(places, self.rule(self.task, self.inside), strict=True):
+        for place, V in zip(places, self.velocity(), strict=True):
             place[...] = V
         if self.decays is not None:
             last = self.layout.ends - 1
@@ -140,9 +141,12 @@ class Explicit:
         import scipy.integrate
 
         self.control, self.layout = control, Layout(w, beside)
-        self.pair = Pair(getattr(scipy.integrate, SOLVERS[solver]), Field(rule, task, self.layout))
-        self.order = order(solver)
         self.now = t, self.layout.packed(w, beside)
+        field = Field(rule, task, self.layout, self.now[1])
+        self.pair, self.order = (
+            Pair(getattr(scipy.integrate, SOLVERS[solver]), field),
+            order(solver),
+        )
         self.before = self.layout.norms(self.now[1])
         self.reached, self.stuck = [], None
         self.accepted, self.tries, self.evaluations = 0, 0, 1
@@ -207,7 +211,8 @@ class Implicit:
         import scipy.integrate
 
         self.layout = Layout(w, beside)
-        field = Field(rule, task, self.layout)
+        y = self.layout.packed(w, beside)
+        field = Field(rule, task, self.layout, y)
 
         def velocity(t, y):
             field.work[:], out = y, np.empty_like(y)
@@ -218,7 +223,7 @@ class Implicit:
         self.solver = getattr(scipy.integrate, SOLVERS[solver])(
             velocity,
             t,
-            self.layout.packed(w, beside),
+            y,
             np.inf,
             rtol=control.rtol,
             atol=np.repeat(control.floors / np.sqrt(lengths - self.layout.more), lengths),
