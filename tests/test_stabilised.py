@@ -280,6 +280,16 @@ def test_the_first_step_can_be_given(solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
+def test_a_first_step_too_large_is_rejected(solver, factor=3):
+    options = {"rtol": 1e-6, "atol": 1e-9, "first_step": 2.0}
+    ours = scipy.integrate.solve_ivp(pendulum, (0, 2), START, solver, **options)
+    exact = scipy.integrate.solve_ivp(pendulum, (0, 2), START, "DOP853", rtol=1e-12, atol=1e-14)
+    wrong = abs(ours.y[:, -1] - exact.y[:, -1])
+    assert (wrong < factor * len(ours.t) * (1e-6 * abs(exact.y).max(1) + 1e-9)).all()
+    assert ours.t[1] < 1
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_every_evaluation_is_counted(solver):
     calls = []
 
@@ -366,6 +376,11 @@ def test_a_power_iteration_finds_the_radius_within_its_margin(kind, seed):
     again, _, fewer = power_iteration(apply, v)
     assert fewer <= count
     assert again >= largest
+
+
+@pytest.mark.parametrize("turn", [np.array([[0, -100.0], [1, 0]]), np.array([[0, -1.0], [100, 0]])])
+def test_growths_that_never_settle_are_not_taken_for_less_than_the_radius(turn):
+    assert power_iteration(lambda v: turn @ v, direction(np.array([1.0, 0.0])))[0] >= 10
 
 
 def test_a_power_iteration_leaves_a_subspace_that_the_flow_keeps():
@@ -459,7 +474,7 @@ def test_diagonal_data_are_bounded_by_their_entries(entries):
 # diffrax
 
 
-def diffrax_solved(solver, field, span, y0, rtol, *, args=None, **options):
+def diffrax_solved(solver, field, span, y0, rtol, *, args=None, ts=None, **options):
     import diffrax as dfx
 
     return dfx.diffeqsolve(
@@ -469,7 +484,7 @@ def diffrax_solved(solver, field, span, y0, rtol, *, args=None, **options):
         None,
         y0,
         args=args,
-        saveat=dfx.SaveAt(t1=True),
+        saveat=dfx.SaveAt(t1=ts is None, ts=ts),
         stepsize_controller=dfx.PIDController(rtol=rtol, atol=rtol / 1000),
         max_steps=20_000,
         **options,
@@ -495,6 +510,8 @@ def test_both_solvers_follow_dop853(name, known):
         w = jax.tree.map(jax.numpy.asarray, w)
         sol = diffrax_solved(solver, lambda t, w, args: rule(task, w), (0.0, 100.0), w, 1e-7)
         end = np.concatenate([np.asarray(W[-1]).ravel() for W in sol.ys])
+        steps = {key: int(value) for key, value in sol.stats.items() if key.endswith("_steps")}
+    assert steps["num_rejected_steps"] <= 3 + steps["num_accepted_steps"] / 20
     allowed = 100 * 1e-7 * np.linalg.norm(y)  # of many steps' errors, each below rtol
     assert np.linalg.norm(end - exact.y[:, -1]) < allowed
     assert np.linalg.norm(ours.y[:, -1] - exact.y[:, -1]) < allowed
@@ -539,8 +556,8 @@ def test_a_step_beyond_reach_is_rejected_in_diffrax(name):
         term, y = dfx.ODETerm(lambda t, y, args: {"y": -1e9 * y["y"]}), {"y": jnp.ones(2)}
         state = solver.init(term, 0.0, 1.0, y, None)
         reached, error, *_ = solver.step(term, 0.0, 1.0, y, None, state, False)
-    assert (error["y"] == np.inf).all()
-    assert (reached["y"] == 1).all()
+    assert (np.asarray(error["y"]) == np.inf).all()
+    assert (np.asarray(reached["y"]) == 1).all()
 
 
 @pytest.mark.jax
@@ -578,3 +595,39 @@ def test_single_precision_stays_single_in_diffrax(name):
     )
     assert sol.ys.dtype == jnp.float32
     assert sol.ys[0] == pytest.approx([np.exp(-1), 0], abs=1e-2)  # 10 rtol
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("name", ["RKC2", "ROCK4"])
+def test_states_between_steps_are_cubic_in_diffrax(name):
+    import jax
+    import jax.numpy as jnp
+
+    from faflow.flow import stabilised_diffrax
+
+    with jax.enable_x64(True):
+        solver, ts = getattr(stabilised_diffrax, name)(), np.linspace(0, 1, 201)
+        field = lambda t, y, args: jnp.stack([y[1], -y[0]])
+        sol = diffrax_solved(solver, field, (0.0, 1.0), jnp.array([1.0, 0.0]), 1e-6, ts=ts)
+        seen, steps = np.asarray(sol.ys), int(sol.stats["num_accepted_steps"])
+    assert steps < 100
+    # a cubic errs by h⁴/384, and the steps by their tolerance each
+    assert seen[:, 0] == pytest.approx(np.cos(ts), abs=1e-6 * steps + (2 / steps) ** 4 / 384)
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("name", ["RKC2", "ROCK4"])
+def test_a_velocity_from_before_a_jump_is_not_used_in_diffrax(name):
+    import diffrax as dfx
+    import jax
+    import jax.numpy as jnp
+
+    from faflow.flow import stabilised_diffrax
+
+    with jax.enable_x64(True):
+        solver = getattr(stabilised_diffrax, name)()
+        term, y = dfx.ODETerm(lambda t, y, args: -y), jnp.ones(2)
+        f, *rest = solver.init(term, 0.0, 0.1, y, None)
+        stale = ((7 * f[0],), *rest)
+        reached = solver.step(term, 0.0, 0.1, y, None, stale, True)[0]
+        assert np.asarray(reached) == pytest.approx(np.exp(-0.1), abs=1e-3)  # 0.1³

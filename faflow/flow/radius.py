@@ -18,10 +18,10 @@ def radius(rule, task, w, *, inputs=None):
     G = eXᵀ, |·| the spectral norm and Λ the larger decay.  Proved for
 
     GD: r₂s²|a|² + r₁s²|W₂|²|X|² + √(r₁r₂)|G| + Λ, as the Jacobian is symmetric but for the rates;
-    FA and DFA: Λ + n/2 + √(n²/4 + v), where n = s²(r₂|a|² + r₁|M||X|²) and
-        v = s²r₂|a|(r₁|BGX| + |λ₁ - λ₂||a|), since in δW₁ and q = r₁BδW₂ - r₂δW₁W₁ᵀ the Jacobian
-        is (q, δW₁) ↦ (-λ₂q + r₁r₂BGδW₁ᵀ + r₂(λ₁ - λ₂)δW₁W₁ᵀ,
-        -s²(qW₁ + r₂δW₁W₁ᵀW₁ + r₁MδW₁)XXᵀ - λ₁δW₁), up to eigenvalues of -r₂s²aaᵀ - λ₂;
+    FA and DFA: Λ + n/2 + √(n²/4 + v), where n = s²(r₂|a|² + r₁|M||X|²), v = s²r₁r₂|a||BGX|: an
+        eigenvalue μ has (μ + λ₁)δ = -s²((μ + λ₁)r₂δP + r₁r₂BGδᵀW₁S)/(μ + λ₂) - s²r₁MδS for
+        δ = δW₁, S = XXᵀ and P = W₁ᵀW₁S, so that t = |μ| - Λ has t² ≤ nt + v; other eigenvalues
+        are those of -r₂s²aaᵀ - λ₂;
     KolenPollack: that of the blocks' norms, its B - W₂ᵀ moving by itself.
 
     inputs: ``square(task.X)``, where it is known, as it costs more than the rest for large X.
@@ -53,7 +53,7 @@ def radius(rule, task, w, *, inputs=None):
     B = rule.B[0]
     n = r2 * hidden + r1 * inputs * root(square(B @ Z))
     driven = s**2 * square((B @ e) @ X.T @ X)
-    v = r2 * (r1 * root(hidden * driven) + abs(d1 - d2) * hidden)
+    v = r1 * r2 * root(hidden * driven)
     return decay + n / 2 + root(n**2 / 4 + v)
 
 
