@@ -584,17 +584,18 @@ def test_derivatives_run_forward_in_diffrax(name):
 @pytest.mark.jax
 @pytest.mark.parametrize("name", ["RKC2", "ROCK4"])
 def test_single_precision_stays_single_in_diffrax(name):
+    import jax
     import jax.numpy as jnp
 
     from faflow.flow import stabilised_diffrax
 
-    solver = getattr(stabilised_diffrax, name)(rtol=1e-3)
-    y = jnp.ones(2, dtype=jnp.float32)
-    sol = diffrax_solved(
-        solver, lambda t, y, args: -jnp.array([1.0, 100.0]) * y, (0.0, 1.0), y, 1e-3
-    )
-    assert sol.ys.dtype == jnp.float32
-    assert sol.ys[0] == pytest.approx([np.exp(-1), 0], abs=1e-2)  # 10 rtol
+    with jax.enable_x64(True):  # where all else is double
+        solver = getattr(stabilised_diffrax, name)(rtol=1e-3)
+        y, rates, span = jnp.float32([[1, 1], [1, 100], [0, 1]])
+        sol = diffrax_solved(solver, lambda t, y, args: -rates * y, span, y, 1e-3)
+        end = np.asarray(sol.ys[0])
+    assert end.dtype == np.float32
+    assert end == pytest.approx([np.exp(-1), 0], abs=1e-2)  # 10 rtol
 
 
 @pytest.mark.jax

@@ -80,7 +80,7 @@ class Method:
         return self.reach[-1] / rho if rho > 0 else np.inf
 
     def on(self, asarray):
-        """The method with its arrays made by `asarray`, such as ``jnp.asarray``."""
+        """The method with arrays made by `asarray`, such as ``jnp.asarray``, as fine as the state."""
         names = ("stages", "reach", "noise", "starts", "recurrence", "finish")
         made = {name: getattr(self, name) for name in names}
         return replace(self, **{k: None if a is None else asarray(a) for k, a in made.items()})
@@ -119,7 +119,9 @@ def attempt(method, field, t, y, f, h, rho, *, loop=repeat):
         j, before, now = carried
         of_now, of_before, of_velocity, of_first, c = method.recurrence[j]
         moved = field(t + c * h, plus(y, now))
-        terms = (of_now, now), (of_before, before), (h * of_velocity, moved), (h * of_first, f)
+        terms = (of_now, now), (of_before, before), (h * of_velocity, moved)
+        if method.finish is None:  # ROCK4 takes the first velocity in its first stage alone
+            terms = *terms, (h * of_first, f)
         return j + 1, now, combined(*terms)
 
     first = combined((h * method.recurrence[start][3], f))

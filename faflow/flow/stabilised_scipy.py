@@ -15,8 +15,9 @@ class RKC2(OdeSolver):
     spectral_radius: ``spectral_radius(t, y)``, a bound on that of the Jacobian of `fun`, asked
         at every step; without it a power iteration of `fun` estimates it every 25 steps and after
         a rejected one, its evaluations counted in ``nfev``.
-    Steps are controlled by the error and the one before it, dense output is cubic.  Good for
-    relative tolerances down to about 1e-7.
+    Steps are controlled by the error and the one before it.  Good for relative tolerances down to
+    about 1e-7.  Dense output, and so `t_eval`, is a cubic whose error nothing controls: on long
+    steps it can exceed theirs a hundredfold, so stop at times that matter.
 
     .. [1] B. Sommeijer, L. Shampine & J. Verwer, "RKC: an explicit solver for parabolic PDEs",
        Journal of Computational and Applied Mathematics 88, 1998.
@@ -120,6 +121,8 @@ class ROCK4(RKC2):
     """Abdulle's fourth order method ROCK4, for stiff flows of nearly real spectrum [1]_.
 
     Its arguments are those of `RKC2`.  Rounding limits its steps the more the finer the tolerance.
+    Where fast components are driven in time, `RKC2` took three times fewer evaluations: its own
+    order falls there.
 
     .. [1] A. Abdulle, "Fourth order Chebyshev methods with recurrence relation", SIAM Journal on
        Scientific Computing 23, 2002.
