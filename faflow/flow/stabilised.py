@@ -80,7 +80,7 @@ class Method:
         return self.reach[-1] / rho if rho > 0 else np.inf
 
     def on(self, asarray):
-        """The method with arrays made by `asarray`, such as ``jnp.asarray``, as fine as the state."""
+        """The method with arrays made by `asarray`, such as ``jnp.asarray``, fine as the state."""
         names = ("stages", "reach", "noise", "starts", "recurrence", "finish")
         made = {name: getattr(self, name) for name in names}
         return replace(self, **{k: None if a is None else asarray(a) for k, a in made.items()})
