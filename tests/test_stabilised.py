@@ -158,9 +158,18 @@ def test_the_stages_are_the_fewest_that_are_stable(name):
     m = method(name)
     assert m.stages_for(-2.0, 3.0) == m.stages[m.reach >= 6][0]
     assert m.stages_for(m.largest_step(7.0), 7.0) == m.stages[-1]
-    assert m.largest_step(0.0) == np.inf
+    assert m.largest_step(0.0) > 1e300
     assert m.limited(50).stages[-1] == m.stages[m.stages <= 50][-1]
     assert len(m.limited(1).stages) == 1
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_steps_as_long_as_is_stable_are_not_rejected_for_rounding(solver):
+    stepper = solver(lambda t, y: -1e7 * y, 0.1, np.zeros(2), 1.0, spectral_radius=lambda t, y: 1e7)
+    while stepper.status == "running":
+        seen, stages = stepper.nfev, stepper.numbers.stages[-1]
+        stepper.step()
+        assert stepper.nfev - seen <= stages
 
 
 @pytest.mark.parametrize("name", METHODS)

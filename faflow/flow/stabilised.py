@@ -76,11 +76,11 @@ class Method:
         return int(self.stages[(self.reach < reach).sum()]) if reach <= self.reach[-1] else None
 
     def largest_step(self, rho):
-        """The largest stable step at spectral radius rho, as a positive number."""
-        return self.reach[-1] / rho if rho > 0 else np.inf
+        """The largest stable step at spectral radius rho, with room for rounding in t + h."""
+        return 999 / 1000 * self.reach[-1] / (rho + 1e-300)
 
     def on(self, asarray):
-        """The method with arrays made by `asarray`, such as ``jnp.asarray``, fine as the state."""
+        """The method with its arrays made by `asarray`, such as ``jnp.asarray``."""
         names = ("stages", "reach", "noise", "starts", "recurrence", "finish")
         made = {name: getattr(self, name) for name in names}
         return replace(self, **{k: None if a is None else asarray(a) for k, a in made.items()})
