@@ -32,7 +32,7 @@ def polynomial(name, s, z):
     """R(z) from the papers, as a function of y alone: RKC's closed form, ROCK4's recurrence."""
     if name == "rkc2":
         T = Chebyshev([0] * s + [1])
-        w0 = 1 + 2 / 13 / s**2
+        w0 = 1 + 10 / s**2
         w1 = T.deriv()(w0) / T.deriv(2)(w0)
         b = T.deriv(2)(w0) / T.deriv()(w0) ** 2
         return 1 - b * T(w0) + b * T(w0 + w1 * z)

@@ -10,8 +10,12 @@ import numpy as np
 from ..matrices.diagonal import Diagonal
 from ..nets import Task, replaced
 from .control import excess, judged, norms, velocity
+from .radius import radius
+from .stabilised import method
 
 SOLVERS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "dopri8": "Dopri8", "bosh3": "Bosh3"}
+SOLVERS |= {"rkc2": "RKC2", "rock4": "ROCK4"}
+STABILISED = ("rkc2", "rock4")
 
 ROOM = 2**21
 """Bytes in which a compiled function keeps the states at times asked for."""
@@ -36,8 +40,9 @@ def order(solver):
     """Powers of the step that its error estimate falls with."""
     import diffrax as dfx
 
-    made = getattr(dfx, SOLVERS[solver])()
-    return made.order(None)
+    if solver in STABILISED:
+        return method(solver).error_order
+    return getattr(dfx, SOLVERS[solver])().error_order(dfx.ODETerm(None))
 
 
 class Stepper:
@@ -56,7 +61,10 @@ class Stepper:
         self.control, self.jax = control, jax
         self.slots = max(1, min(32, ROOM // sum(W.nbytes for W in w)))
         fixed = control.step is not None
-        self.compiled = Compiled.of(solver, plan, self.slots, fixed, beside is not None)
+        bounded = solver in STABILISED and radius(rule, task, w) is not None
+        fine = control.rtol if solver in STABILISED else None
+        kind = solver, fine, bounded, fixed
+        self.compiled = Compiled.of(plan, kind, self.slots, beside is not None)
         with jax.enable_x64(True):  # for these calls only: the user's own precision stays
             self.given = jax.device_put(given)
             state = tuple(w) if beside is None else (*w, np.asarray(beside, dtype=float))
@@ -99,7 +107,7 @@ class Stepper:
                 limits,
                 (padded, np.int64(count), np.int64(most)),
             )
-            t, *steps, filled, accepted, tries, stuck = self.jax.device_get(numbers)
+            t, *steps, filled, accepted, tries, spent, stuck = self.jax.device_get(numbers)
             saved = self.jax.device_get(saved) if filled else ()
         self.now = float(t), state, memory
         state = lambda k: tuple(np.array(W[k]) for W in saved[: self.many])
@@ -109,7 +117,7 @@ class Stepper:
             control.held = bool(steps[2])
         self.accepted += int(accepted)
         self.tries += int(tries)
-        self.evaluations += int(tries) * self.compiled.stages
+        self.evaluations += int(spent)
         if stuck:
             self.stuck = "the step size went to zero"
             if control.step is not None:
@@ -160,21 +168,35 @@ class Compiled:
     def of(*what):
         return Compiled(*what)
 
-    def __init__(self, solver, plan, slots, fixed, more):
+    def __init__(self, plan, kind, slots, more):
         import diffrax as dfx
         import jax
 
-        self.solver, self.plan, self.slots = getattr(dfx, SOLVERS[solver])(), plan, slots
-        self.fixed, self.more = fixed, more
+        solver, rtol, bounded, self.fixed = kind
+        self.plan, self.slots, self.more = plan, slots, more
         self.term, self.order = dfx.ODETerm(self.field), order(solver)
-        tableau = self.solver.tableau
-        self.stages = tableau.num_stages - int(tableau.fsal)
+        if solver in STABILISED:
+            from . import stabilised_diffrax
+
+            made = getattr(stabilised_diffrax, SOLVERS[solver])
+            self.solver, self.stages = made(self.radius if bounded else None, rtol), None
+        else:
+            self.solver = getattr(dfx, SOLVERS[solver])()
+            tableau = self.solver.tableau
+            self.stages = tableau.num_stages - int(tableau.fsal)
         self.advance, self.memories = jax.jit(self._advance), {}
 
     def field(self, t, state, given):
         import jax.numpy as jnp
 
         return velocity(*joined(self.plan, given), state, len(state) - self.more, jnp)
+
+    def radius(self, t, state, given):
+        """A bound on the spectral radius of the field's Jacobian."""
+        import jax.numpy as jnp
+
+        rule, task = joined(self.plan, given)
+        return jnp.asarray(radius(rule, task, state[: len(state) - self.more]))
 
     def memory(self, given, state):
         """Room for what the solver takes from one step to the next."""
@@ -206,24 +228,29 @@ class Compiled:
             "steps": steps,
             "before": sizes(state),
             "saved": saved,
-            "counts": (jnp.zeros((), int),) * 3,
+            "counts": (jnp.zeros((), int),) * 4,
             "stuck": jnp.array(False),
         }
 
         def goes_on(now):
-            filled, _, tries = now["counts"]
+            filled, _, tries, _ = now["counts"]
             return (filled < count) & (tries < most) & ~now["stuck"]
 
         def step(now):
             t, (planned, previous, held) = now["t"], now["steps"]
-            filled, accepted, tries = now["counts"]
-            stop = stops[filled]
+            filled, accepted, tries, spent = now["counts"]
+            stop, cost = stops[filled], self.stages
+            if cost is None:
+                longest = self.solver.longest(t, now["state"], given, now["memory"])
+                planned = jnp.minimum(planned, longest)
             last = t + planned >= stop
             h = jnp.where(last, stop - t, planned)
             end = jnp.where(last, stop, t + h)
             made, errors, _, memory, _ = self.solver.step(
                 self.term, t, end, now["state"], given, now["memory"], False
             )
+            if cost is None:
+                cost = self.solver.spent(memory) - self.solver.spent(now["memory"])
             after = sizes(made)
             finite = jnp.isfinite(after.sum())
             if self.fixed:
@@ -242,7 +269,7 @@ class Compiled:
                 "steps": tuple(steps),
                 "before": jnp.where(stands, after, now["before"]),
                 "saved": jax.tree.map(row, now["saved"], made),
-                "counts": (filled + (stands & last), accepted + one, tries + 1),
+                "counts": (filled + (stands & last), accepted + one, tries + 1, spent + cost),
                 "stuck": stuck,
             }
 

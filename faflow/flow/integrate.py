@@ -63,8 +63,8 @@ def integrate(
     for what, value in budgets.items():
         if not (value is None or (_is_number(value) and value > 0)):
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
-    if step is not None and solver == "radau":
-        raise ValueError("radau takes no fixed steps; leave step= or choose dop853 or rk45.")
+    if step is not None and solver in ("radau", *engine_scipy.STABILISED):
+        raise ValueError(f"{solver} takes no fixed steps; leave step= or choose dop853 or rk45.")
     tolerances(rtol, atol)
     control = Control.of(rtol, atol, [W.size for W in w0], step)
     began = time.perf_counter()

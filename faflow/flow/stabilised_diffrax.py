@@ -48,13 +48,13 @@ class RKC2(dfx.AbstractAdaptiveSolver):
         with jax.numpy_dtype_promotion("standard"):
             f = _leaves(self.func(terms, t0, y0, args))
             zero = jnp.zeros((), f[0].dtype)
-            return f, direction(f), zero, zero, jnp.asarray(AGE)
+            return f, direction(f), zero, zero, jnp.asarray(AGE), jnp.asarray(1)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         structure = jax.tree.structure(y0)
         tree = lambda y: jax.tree.unflatten(structure, y)
         field = lambda t, y: _leaves(terms.vf(t, tree(y), args))
-        first, eigenvector, rho, last, age = solver_state
+        first, eigenvector, rho, last, age, spent = solver_state
         y = _leaves(y0)
         dtype = y[0].dtype
         with jax.numpy_dtype_promotion("standard"):
@@ -63,18 +63,35 @@ class RKC2(dfx.AbstractAdaptiveSolver):
             if self.spectral_radius is None:
                 old = made_jump | (age >= AGE) | (abs(h) < last)
                 new = lambda: _estimated(field, t0, y, eigenvector)
-                rho, eigenvector = jax.lax.cond(old, new, lambda: (rho, eigenvector))
+                kept = lambda: (rho, eigenvector, 0 * spent)
+                rho, eigenvector, more = jax.lax.cond(old, new, kept)
+                spent = spent + more
                 age = jnp.where(old, 0, age)
             else:
                 rho = jnp.asarray(self.spectral_radius(t0, y0, args), dtype)
-            eps = float(jnp.finfo(dtype).eps)
-            numbers = method(self.method).limited_by(max(self.rtol, 100 * eps), eps)
-            numbers = numbers.on(lambda a: jnp.asarray(a, dtype if a.dtype.kind == "f" else int))
+            numbers = self.numbers(dtype)
             tried = attempt(numbers, field, t0, y, first, h, rho, loop=jax.lax.while_loop)
             dense = {"y0": y0, "y1": tree(tried.y)}
             dense |= {"k0": tree(_times(h, first)), "k1": tree(_times(h, tried.f))}
-        state = tried.f, eigenvector, rho, abs(h), age + 1
+        state = tried.f, eigenvector, rho, abs(h), age + 1, spent + tried.evaluations
         return tree(tried.y), tree(tried.error), dense, state, dfx.RESULTS.successful
+
+    def numbers(self, dtype):
+        """The method's, as many as rounding leaves of use."""
+        eps = float(jnp.finfo(dtype).eps)
+        made = method(self.method).limited_by(max(self.rtol, 100 * eps), eps)
+        return made.on(lambda a: jnp.asarray(a, dtype if a.dtype.kind == "f" else int))
+
+    def longest(self, t, y, args, solver_state):
+        """The largest step that is stable, as far as is known before it is tried."""
+        rho = solver_state[2]
+        if self.spectral_radius is not None:
+            rho = self.spectral_radius(t, y, args)
+        return self.numbers(rho.dtype).largest_step(rho)
+
+    def spent(self, solver_state):
+        """Evaluations up to there, of steps that were accepted."""
+        return solver_state[-1]
 
 
 class ROCK4(RKC2):
@@ -92,8 +109,8 @@ class ROCK4(RKC2):
 def _estimated(field, t, y, eigenvector):
     """The spectral radius of the field's Jacobian at (t, y), and where to start the next time."""
     apply = lambda v: jax.jvp(lambda y: field(t, y), (y,), (v,))[1]
-    rho, eigenvector, _ = power_iteration(apply, eigenvector, loop=jax.lax.while_loop)
-    return rho, eigenvector
+    rho, eigenvector, count = power_iteration(apply, eigenvector, loop=jax.lax.while_loop)
+    return rho, eigenvector, jnp.asarray(count)
 
 
 def _leaves(y):
