@@ -10,6 +10,7 @@ import numpy as np
 from ..matrices.diagonal import Diagonal
 from ..nets import Task, replaced
 from .control import excess, judged, norms, velocity
+from .methods import reach
 from .radius import radius
 from .stabilised import method
 
@@ -42,7 +43,21 @@ def order(solver):
 
     if solver in STABILISED:
         return method(solver).error_order
-    return getattr(dfx, SOLVERS[solver])().error_order(dfx.ODETerm(None))
+    return getattr(dfx, SOLVERS[solver])().error_order(dfx.ODETerm(lambda t, y, args: y))
+
+
+@cache
+def stable(solver):
+    """How far along the negative axis an explicit solver is stable, or None for others."""
+    import diffrax as dfx
+
+    if solver in STABILISED:
+        return None
+    tableau = getattr(dfx, SOLVERS[solver])().tableau
+    A = np.zeros((tableau.num_stages, tableau.num_stages))
+    for row, entries in enumerate(tableau.a_lower, start=1):
+        A[row, : len(entries)] = entries
+    return reach(A, np.asarray(tableau.b_sol, dtype=float))
 
 
 class Stepper:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 
 from .control import excess, judged
-from .methods import Chebyshev, Pair
+from .methods import Chebyshev, Pair, reach, tableau
 from .radius import radius, square
 from .stabilised import method
 from .vectors import Field, Layout
@@ -29,6 +29,15 @@ def order(solver):
         return method(solver).error_order
     pair = getattr(scipy.integrate, SOLVERS[solver])
     return pair.error_estimator_order + 1 if hasattr(pair, "A") else None
+
+
+@cache
+def stable(solver):
+    """How far along the negative axis an explicit solver is stable, or None for others."""
+    import scipy.integrate
+
+    explicit = solver not in ("radau", *STABILISED)
+    return reach(*tableau(getattr(scipy.integrate, SOLVERS[solver]))) if explicit else None
 
 
 def _method(solver, rule, task, w, field, control):

@@ -16,7 +16,9 @@ from .control import Control
 from .march import Tally, march
 from .reduce import reduce as reduced
 
-SOLVERS = [*engine_scipy.SOLVERS, *engine_diffrax.SOLVERS]
+SOLVERS = [*dict.fromkeys([*engine_scipy.SOLVERS, *engine_diffrax.SOLVERS])]
+COARSE = 1e-5
+"""Relative tolerances above this are reached with fewer evaluations by RKC2 than by ROCK4."""
 
 
 def integrate(
@@ -41,15 +43,18 @@ def integrate(
     w0: the state at ``ts[0]``, a tuple of matrices; ts: increasing times, in units of
         1/learning rate.  A piecewise decay is met by restarting at its jumps.
     engine: scipy, diffrax, or auto: diffrax when JAX has an accelerator, else scipy.
-    solver: dop853 (the default), rk45 or radau (SciPy), or tsit5, dopri5, dopri8 (the default
-        there; diffrax, compiled for some seconds first).
+    solver: dop853, rk45, rk23 or radau (SciPy), tsit5, dopri5, dopri8 or bosh3 (diffrax, compiled
+        for some seconds first), rkc2 or rock4 (either: stabilised, for stiff flows).  None takes
+        dop853, or tsit5 and, for rtol below 1e-7, dopri8, and goes over to a stabilised one where
+        stability limits the steps, as ``made["solver"]`` says then.
     step: fixed steps of this size, shortened to end at every time, in place of error control by
         rtol and atol: for piecewise linear networks, whose flows slide along kinks.
-    max_steps, max_seconds: budgets of the whole run, which diffrax meets every 512 steps.
+    max_steps, max_seconds: budgets of the whole run.
     observe: ``{name: law}`` recorded at every time instead of the weights.
     reduce: "auto" integrates a smaller problem with exactly the same flow, where `faflow.reduce`
-        finds one, and says so in ``made``; full weights are made when they are asked for.  Its
-        solver takes other steps, within the same tolerances.
+        finds one, and says so in ``made``; full weights are made when they are asked for.
+    Errors are measured by matrices: the largest, over those of the state, of the Frobenius norm of
+    the error over ``atol √entries + rtol |W|``.
     show_progress: a bar on long runs; None shows it on a terminal.
     Returns a `Solution`.  Raises ValueError or TypeError for bad input; `Unfinished` (a
     RuntimeError) if a budget ends, the weights blow up or the flow slides along a kink; and
@@ -58,14 +63,14 @@ def integrate(
     """
     w0, ts = ready(rule, task, w0), times(ts)
     rule.check_times(ts)
-    engine, solver = _chosen(engine, solver)
+    tolerances(rtol, atol)
+    engine, solver, relief = _chosen(engine, solver, rtol, step, task)
     budgets = {"step": step, "max_steps": max_steps, "max_seconds": max_seconds}
     for what, value in budgets.items():
         if not (value is None or (_is_number(value) and value > 0)):
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     if step is not None and solver in ("radau", *engine_scipy.STABILISED):
         raise ValueError(f"{solver} takes no fixed steps; leave step= or choose dop853 or rk45.")
-    tolerances(rtol, atol)
     control = Control.of(rtol, atol, [W.size for W in w0], step)
     began = time.perf_counter()
     reduction = _reduction(reduce, rule, task, w0)
@@ -77,7 +82,8 @@ def integrate(
     tally = Tally(*run, max_steps, max_seconds)
 
     def solution():
-        made = {"engine": engine.name(), "solver": solver, **tally.counts()}
+        chosen = tally.solver() if tally.solvers else solver
+        made = {"engine": engine.name(), "solver": chosen, **tally.counts()}
         controlled = {"rtol": float(rtol), "atol": float(atol)}
         made |= controlled if step is None else {"step": float(step)}
         made |= {} if reduction is None else {"reduced": str(reduction)}
@@ -87,6 +93,7 @@ def integrate(
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
             steps = {"solver": solver, "control": control, "tally": tally, "beside": beside}
+            steps["relief"] = relief
             for t, w in march(engine, *run, ts, **steps):
                 record.add(t, w)
         except (Unfinished, KeyboardInterrupt) as stop:
@@ -119,8 +126,8 @@ def _is_number(value):
     return isinstance(value, int | float | np.number) and np.isfinite(value)
 
 
-def _chosen(engine, solver):
-    """The engine's module and the solver's name."""
+def _chosen(engine, solver, rtol, step, task):
+    """The engine's module, the solver's name, and that of what relieves it, if it was not named."""
     if engine not in ("auto", "scipy", "diffrax"):
         raise ValueError(f"Unknown engine {engine!r}; choose from auto, scipy, diffrax.")
     if solver is not None and solver not in SOLVERS:
@@ -133,11 +140,15 @@ def _chosen(engine, solver):
     module = engine_scipy if engine == "scipy" else engine_diffrax
     if module is engine_diffrax:
         needs("diffrax", "jax")
-    solver = solver or ("dop853" if engine == "scipy" else "dopri8")
+    relief = None
+    if solver is None and step is None and task.smooth:
+        relief = "rkc2" if rtol > COARSE else "rock4"
+    if solver is None:
+        solver = "dop853" if engine == "scipy" else "dopri8" if rtol < 1e-7 else "tsit5"
     if solver not in module.SOLVERS:
         known = ", ".join(module.SOLVERS)
         raise ValueError(f"The engine {engine} has no solver {solver!r}; choose from {known}.")
-    return module, solver
+    return module, solver, relief
 
 
 def _accelerated():

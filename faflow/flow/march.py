@@ -1,22 +1,33 @@
 """One way of stepping for every engine: some steps at a time, looked at from outside."""
 
 import time
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from ..solution import Unfinished
 from .control import first_step, velocity
 from .events import find_slide
+from .stabilised import differences, direction, power_iteration
 
 QUICK = 0.1
 """Seconds of a turn below which the next one is of twice as many steps."""
 
+LOOK = 64
+"""Tries until it is first asked whether stability limits the steps; then after twice as many."""
 
-def march(engine, rule, task, w, ts, *, solver, control, tally, beside=None):
+WORTH = 300
+"""Time to go, over that of the fastest decay, from which a stabilised method pays."""
+
+
+def march(engine, rule, task, w, ts, *, solver, control, tally, relief=None, beside=None):
     """(t, state) at each of ``ts[1:]``, starting anew wherever the decay jumps.
 
-    engine: has ``stepper`` and ``order``; beside: norms of what lies beside a reduced state.
+    engine: has ``stepper``, ``order`` and ``stable``.  relief: a stabilised solver to go over to
+    where stability limits the steps.  beside: norms of what lies beside a reduced state.
     """
     jumps = [t for t in rule.jumps() if ts[0] < t < ts[-1]]
     for start, end in pairwise([ts[0], *jumps, ts[-1]]):
@@ -25,11 +36,15 @@ def march(engine, rule, task, w, ts, *, solver, control, tally, beside=None):
         piece = rule.at(start)
         if control.h is None:
             _begin(engine, piece, task, w, beside, solver, control, tally, start, ts[-1] - start)
-        run = engine.stepper(piece, task, start, w, solver=solver, control=control, beside=beside)
-        for t, state in _turns(run, stops, tally):
+        make = partial(engine.stepper, piece, task, control=control)
+        tally.watch(make(start, w, solver=solver, beside=beside), solver)
+        limit = None
+        if relief not in (None, solver):
+            limit = Limit(piece, task, stops[-1], engine.stable(solver))
+        for t, state in _turns(make, stops, tally, limit, relief):
             if t in asked:
                 yield t, state
-        w, beside = run.w, run.beside
+        solver, w, beside = tally.solvers[-1][0], tally.run.w, tally.run.beside
 
 
 def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
@@ -51,13 +66,12 @@ def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
         raise Unfinished(f"Stopped at t = {t:g}: no first step can be chosen.")
 
 
-def _turns(run, stops, tally):
+def _turns(make, stops, tally, limit, relief):
     """Yield (t, state) at each of the stops."""
-    many, done = run.first, 0
-    tally.watch(run)
+    many, done = tally.run.first, 0
     while done < len(stops):
-        began = time.perf_counter()
-        run.advance(stops[done:], min(many, tally.left))
+        run, began = tally.run, time.perf_counter()
+        run.advance(stops[done:], min(many, tally.left, limit.left(run) if limit else many))
         done += len(run.reached)
         while run.reached:
             yield run.reached[0]
@@ -65,6 +79,46 @@ def _turns(run, stops, tally):
         tally.look(done == len(stops))
         if time.perf_counter() - began < QUICK:
             many *= 2
+        if limit and done < len(stops) and limit.met(run, tally):
+            tally.watch(make(run.t, run.w, solver=relief, beside=run.beside), relief)
+            limit, many = None, tally.run.first
+
+
+@dataclass
+class Limit:
+    """Whether steps are as long as stability allows, and not as long as their errors do.
+
+    stable: how far along the negative axis the solver is stable.
+    Asked at numbers of tries that double, so that runs repeat themselves, whatever their speed.
+    """
+
+    rule: Any
+    task: Any
+    end: float
+    stable: float
+    look: int = LOOK
+    since: tuple = ()
+
+    def left(self, run):
+        """Tries until it is asked."""
+        self.since = self.since or (run.t, run.accepted)
+        return max(1, self.look - run.tries)
+
+    def met(self, run, tally):
+        if run.tries < self.look:
+            return False
+        (t, accepted), self.since = self.since, (run.t, run.accepted)
+        self.look *= 2
+        if run.accepted == accepted:
+            return False
+        with np.errstate(all="ignore"):
+            field = lambda t, w: tuple(self.rule(self.task, w))
+            v = field(run.t, run.w)
+            apply = differences(field, run.t, run.w, v)
+            rate, _, count = power_iteration(apply, direction(v))
+        tally.evaluations += 1 + count
+        step = (run.t - t) / (run.accepted - accepted)
+        return step * rate > 0.9 * self.stable and (self.end - run.t) * rate > WORTH
 
 
 class Tally:
@@ -73,12 +127,16 @@ class Tally:
     def __init__(self, rule, task, w0, max_steps, max_seconds):
         self.rule, self.task, self.size = rule, task, _size(w0)
         self.max_steps, self.max_seconds = max_steps, max_seconds
-        self.evaluations, self.runs = 0, []
+        self.evaluations, self.runs, self.solvers = 0, [], []
         self.began, self.advance, self.start = time.monotonic(), lambda done: None, None
 
-    def watch(self, run):
+    run = property(lambda self: self.runs[-1])
+
+    def watch(self, run, solver):
         """Count the steps of this run, too."""
         self.runs.append(run)
+        if not self.solvers or self.solvers[-1][0] != solver:
+            self.solvers.append((solver, run.t))
         self.start = run.t if self.start is None else self.start
 
     def _sum(self, what):
@@ -98,8 +156,7 @@ class Tally:
         """(t, state) that were reached and are not yet yielded, and where the run is."""
         if not self.runs:
             return []
-        run = self.runs[-1]
-        return [*((t, w) for t, w in run.reached if t in ts), (run.t, run.w)]
+        return [*((t, w) for t, w in self.run.reached if t in ts), (self.run.t, self.run.w)]
 
     def counts(self):
         accepted, tries, seen = map(self._sum, ("accepted", "tries", "evaluations"))
@@ -110,9 +167,14 @@ class Tally:
             "evaluations": seen + self.evaluations,
         }
 
+    def solver(self):
+        """Which solvers ran, from when on."""
+        first, *others = self.solvers
+        return first[0] + "".join(f", from t = {t:.6g} {name}" for name, t in others)
+
     def look(self, done):
         """Raise `Unfinished` if the run cannot or must not go on from where it is."""
-        run = self.runs[-1]
+        run = self.run
         self.advance(run.t - self.start)
         if done:
             return

@@ -8,6 +8,22 @@ AGE = 25
 """Steps after which a spectral radius is measured again."""
 
 
+def reach(A, b):
+    """How far along the negative axis an explicit method with this tableau is stable."""
+    stages = len(b)
+    z = np.linspace(0, 15, 1501)[1:]
+    grown = np.linalg.solve(np.eye(stages) + z[:, None, None] * A, np.ones((len(z), stages, 1)))
+    unstable = np.abs(1 - z * (grown[..., 0] @ b)) > 1
+    return float(z[np.argmax(unstable)])
+
+
+def tableau(pair):
+    """A, square, and b of one of SciPy's pairs."""
+    A = np.zeros((len(pair.B), len(pair.B)))
+    A[:, : pair.A.shape[1]] = pair.A
+    return A, pair.B
+
+
 class Pair:
     """Steps of an embedded explicit pair by SciPy's tableau, and norms of their errors.
 
@@ -18,7 +34,7 @@ class Pair:
         self.field, layout = field, field.layout
         self.stages = len(method.B)
         self.whole = np.zeros((self.stages + 1, self.stages + 1))
-        self.whole[:-1, 1 : 1 + method.A.shape[1]], self.whole[-1, 1:] = method.A, method.B
+        self.whole[:-1, 1:], self.whole[-1, 1:] = tableau(method)
         self.E = np.stack([method.E5, method.E3]) if hasattr(method, "E5") else method.E[None]
         self.ahead = bool(self.E[:, -1].any())  # whether the error looks at the next velocity
         self.K = np.zeros((self.stages + 2, layout.size))

@@ -1,0 +1,152 @@
+"""Steps in turns: going over to a stabilised method, control of steps, what is allowed."""
+
+import numpy as np
+import pytest
+from problems import one_layer, problem
+
+import faflow as ff
+from faflow.flow import engine_scipy
+from faflow.flow.control import Control, judged
+from faflow.flow.methods import reach, tableau
+
+ENGINES = ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)]
+
+
+def stiff(cond=30, seed=0):
+    """Feedback alignment whose last modes are `cond` times slower than its first ones."""
+    rng = np.random.default_rng(seed)
+    U, V = (np.linalg.qr(rng.standard_normal((n, 6)))[0] for n in (20, 16))
+    rule = ff.FA((rng.standard_normal((6, 20)) / np.sqrt(20),))
+    w0 = ff.init((16, 6, 20), scale=0.1, seed=1)
+    return rule, ff.Task.factorisation(U * np.geomspace(1, 1 / cond, 6) @ V.T), w0
+
+
+def far(one, other):
+    both = zip(one.final, other.final, strict=True)
+    return max(np.abs(A - B).max() / np.abs(B).max() for A, B in both)
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-7, 1e-10])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_stiff_flow_goes_over_to_a_stabilised_method(engine, rtol):
+    """And ends where the explicit one does, with half of its evaluations and less."""
+    *given, w0 = stiff()
+    control = {"rtol": rtol, "atol": rtol / 1000, "max_steps": None}
+    fine = ff.integrate(*given, w0, [0, 4000], solver="dop853", rtol=1e-12, max_steps=None)
+    sol = ff.integrate(*given, w0, [0, 4000], engine=engine, **control)
+    first = {"scipy": "dop853"}.get(engine, "tsit5" if rtol >= 1e-7 else "dopri8")
+    then = "rkc2" if rtol > 1e-5 else "rock4"
+    assert sol.made["solver"].startswith(f"{first}, from t = ")
+    assert sol.made["solver"].endswith(then)
+    assert far(sol, fine) < 30 * rtol
+    explicit = ff.integrate(*given, w0, [0, 4000], solver="dop853", **control)
+    assert sol.made["evaluations"] < explicit.made["evaluations"] / 2
+
+
+def test_a_flow_limited_by_its_errors_does_not():
+    *given, w0 = stiff(cond=2)
+    sol = ff.integrate(*given, w0, [0, 40], rtol=1e-10)
+    assert sol.made["accepted"] > 64
+    assert sol.made["solver"] == "dop853"
+
+
+def test_a_named_solver_is_kept_and_fixed_steps_are_left_alone():
+    *given, w0 = stiff()
+    sol = ff.integrate(*given, w0, [0, 2000], solver="rk45", rtol=1e-4, atol=1e-7)
+    assert sol.made["solver"] == "rk45"
+    assert ff.integrate(*given, w0, [0, 500], step=1.0).made["solver"] == "dop853"
+
+
+def test_going_over_does_not_depend_on_speed_or_on_how_a_run_is_looked_at():
+    *given, w0 = stiff()
+    runs = [ff.integrate(*given, w0, [0, 1500], rtol=1e-6, max_steps=n) for n in (None, 50_000)]
+    assert runs[0].made["solver"] == runs[1].made["solver"]
+    for A, B in zip(runs[0].final, runs[1].final, strict=True):
+        np.testing.assert_array_equal(A, B)
+
+
+@pytest.mark.parametrize("solver", ["rkc2", "rock4"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_stabilised_methods_take_no_fixed_steps(engine, solver):
+    given, w0, _ = one_layer()
+    with pytest.raises(ValueError, match=f"{solver} takes no fixed steps"):
+        ff.integrate(ff.GD(), given, w0, [0, 1], solver=solver, engine=engine, step=0.1)
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("solver", ["rkc2", "rock4"])
+@pytest.mark.parametrize("phi", ["linear", "tanh"])  # with a bound of the radius, and measured
+def test_both_engines_make_the_same_of_a_stabilised_method(solver, phi):
+    rule, given, w0 = problem(ff.FA, phi, sizes=(6, 5, 3), seed=3)
+    runs = [
+        ff.integrate(rule, given, w0, [0, 2], solver=solver, engine=engine, rtol=1e-6, atol=1e-8)
+        for engine in ("scipy", "diffrax")
+    ]
+    assert far(*runs) < 1e-4
+    counts = [run.made["evaluations"] for run in runs]
+    assert 0.7 < counts[0] / counts[1] < 1.4
+
+
+@pytest.mark.parametrize(("solver", "expected"), [("rk45", 3.31), ("dop853", 6.39), ("rk23", 2.51)])
+def test_explicit_methods_are_stable_as_far_as_their_polynomials_say(solver, expected):
+    """3.31 and 2.51 are those of Dormand & Prince's and of Bogacki & Shampine's pairs."""
+    import scipy.integrate
+
+    assert engine_scipy.stable(solver) == pytest.approx(expected, abs=0.02)
+    A, b = tableau(getattr(scipy.integrate, engine_scipy.SOLVERS[solver]))
+    assert reach(A, b) == engine_scipy.stable(solver)
+
+
+# One step and the next
+
+
+def test_a_step_with_too_large_an_error_is_shortened_and_the_next_one_not_lengthened():
+    stands, h, previous, held = judged(1.0, 1.0, 32.0, 0.5, False, 5)
+    assert not stands
+    assert h == pytest.approx(0.45)  # 0.9 / 32^(1/5)
+    assert (previous, held) == (0.5, True)
+    stands, h, _, held = judged(h, h, 1e-3, 0.5, held, 5)
+    assert stands
+    assert h == pytest.approx(0.45)
+    assert not held
+
+
+@pytest.mark.parametrize("error", [np.nan, np.inf])
+def test_an_error_that_is_no_number_shortens_most(error):
+    stands, h, _, held = judged(1.0, 1.0, error, 1.0, False, 5)
+    assert (stands, held) == (False, True)
+    assert h == pytest.approx(0.2)
+
+
+def test_steps_settle_where_the_error_is_what_the_controller_aims_at():
+    """With errors (h/H)^5 the size tends to a fixed share of H, without swinging."""
+    h, previous, held, sizes = 0.01, 1.0, False, []
+    for _ in range(60):
+        _, h, previous, held = judged(h, h, (h / 2.0) ** 5, previous, held, 5)
+        sizes.append(h)
+    assert sizes[-1] == pytest.approx(2 * 0.9 ** (1 / 0.3), rel=1e-3)
+    assert np.all(np.diff(sizes[5:]) > -1e-9) or np.ptp(sizes[20:]) < 0.01
+
+
+def test_a_step_cut_short_by_a_time_asked_for_leaves_what_was_planned():
+    stands, h, previous, held = judged(0.01, 1.0, 1e-12, 0.3, False, 5)
+    assert stands
+    assert (h, previous, held) == (1.0, 0.3, False)
+    _, h, _, _ = judged(0.5, 1.0, 0.9, 0.3, False, 5)
+    assert h < 0.5
+
+
+def test_tolerances_are_for_matrices_whatever_their_size():
+    control = Control.of(1e-3, 1e-6, [100, 4])
+    np.testing.assert_allclose(control.floors, [1e-5, 2e-6])
+
+
+@pytest.mark.parametrize("solver", ["dop853", "rk45", "rk23"])
+def test_errors_fall_with_the_tolerance(solver):
+    given, w0, exact = one_layer()
+    wrong = []
+    for rtol in (1e-4, 1e-6, 1e-8):
+        sol = ff.integrate(ff.GD(), given, w0, [0, 2], solver=solver, rtol=rtol, atol=rtol / 100)
+        wrong.append(np.abs(sol.final[0] - exact(2)).max())
+    assert all(error < 10 * rtol for error, rtol in zip(wrong, (1e-4, 1e-6, 1e-8), strict=True))
+    assert wrong[0] > 5 * wrong[1] > 25 * wrong[2]
