@@ -1,0 +1,267 @@
+"""A piecewise linear network held in one smooth piece, every kinked unit on a side or at its kink.
+
+At a kink, z = 0, the slope is any between the two: the velocity is what Filippov's convex
+combination allows.  The slope enters only as the error e that the unit passes on to its weights and
+to the layer below, and a rule that carries errors linearly is affine in all such e, at any depth.
+So a unit that slides is given the e that keeps dz/dt = 0, by a linear system; its slope, e over the
+error carried to it, is then looked at.  Where several layers slide their slopes multiply, each
+being one number for all places where it enters: Utkin's equivalent control, to which smoothed
+activations tend.  With one hidden layer it is Filippov's convex hull itself.
+"""
+
+import numpy as np
+
+from ..matrices import with_ones
+from ..nets import Activation, forward, replaced
+from ..rule import Rule, outgoing
+from ..rules import KolenPollack
+
+SOLVED = 1e-12
+"""How small dz/dt is made where z slides, relative to the largest there is."""
+
+
+class Piece:
+    """The flow of `rule` with its kinked pre-activations held in a pattern.
+
+    side: +1 above its kink, -1 below it, 0 sliding along it; one for each pre-activation of the
+        layers with kinks, as all other flat arrays here.
+    """
+
+    def __init__(self, rule, task, w, side=None):
+        self.rule, self.task = rule, task
+        self.X = with_ones(task.X) if task.bias else task.X
+        self.hidden = forward(task, rule.weights(w))[0]
+        self.layers = tuple(k for k in range(len(self.hidden)) if not task.activation(k).smooth)
+        self.shapes = [self.hidden[k].shape for k in self.layers]
+        self.index = np.concatenate([
+            np.stack([np.full(n * s, k), *(i.ravel() for i in np.indices((n, s)))])
+            for k, (n, s) in zip(self.layers, self.shapes, strict=True)
+        ], axis=1) if self.layers else np.zeros((3, 0), int)
+        self.low, self.high = (self._slopes(sign) for sign in (-1.0, 1.0))
+        self.linear = _carries(rule)
+        self.evaluations, self._known = 0, {}
+        z = self.flat(self.hidden)
+        self.hold(np.where(z > 0, 1, -1) if side is None else side)
+
+    def _slopes(self, sign):
+        one = lambda k: np.full(self.hidden[k].shape, sign)
+        pulled = [self.task.activation(k).pull(one(k), abs(one(k))) for k in self.layers]
+        return np.concatenate([p.ravel() for p in pulled]) if pulled else np.zeros(0)
+
+    def flat(self, layers):
+        """The entries of one matrix for each hidden layer, those of layers with kinks."""
+        return np.concatenate([layers[k].ravel() for k in self.layers])
+
+    def split(self, values):
+        """{layer: matrix} of a flat array."""
+        cuts = np.cumsum([n * s for n, s in self.shapes])[:-1]
+        parts = zip(self.layers, np.split(values, cuts), self.shapes, strict=True)
+        return {k: part.reshape(shape) for k, part, shape in parts}
+
+    def hold(self, side, errors=None):
+        """Take the pattern `side`; `errors`: a first guess of what sliding units pass on."""
+        self.side = np.asarray(side, np.int8)
+        self.sliding = np.flatnonzero(self.side == 0)
+        slope = np.where(self.side > 0, self.high, self.low) * (self.side != 0)
+        self.slope, self._at = self.split(slope), self.split(self.side == 0)
+        self.errors = np.zeros(len(self.side)) if errors is None else errors * (self.side == 0)
+        self._passed = self.split(self.errors)
+        self.carried = {k: np.zeros(s) for k, s in zip(self.layers, self.shapes, strict=True)}
+        phi = [self._held(k) if k in self.slope else self.task.activation(k)
+               for k in range(len(self.hidden))]
+        self.held = replaced(self.task, phi=tuple(phi))
+        self._inverse = None
+        self._first = self.linear and not self.index[0, self.sliding].any()
+
+    def _held(self, k):
+        """The layer's activation: zero where it slides, and passing on the given errors there."""
+        slope, passed = self.slope[k], self._passed[k]
+
+        def pull(z, error):
+            self.carried[k] = error
+            return slope * error + passed
+
+        return Activation("held", lambda z: slope * z, pull, 1, smooth=False)
+
+    def velocity(self, w):
+        """dw/dt, the errors of sliding units solved for, anew at every call."""
+        v = self._velocity(w)
+        if not len(self.sliding):
+            return v
+        if self._first:
+            return self._kept_first(v)
+        before = np.inf
+        for tries in range(12):
+            rate, size = self._sliding_rates(w, v)
+            worst = abs(rate).max()
+            if not worst > SOLVED * size or not np.isfinite(worst):
+                break
+            if worst > 0.1 * before or self._inverse is None:  # the matrix is of another state
+                if tries > 6:
+                    break
+                self._inverse = inverse(self.response(w, self.sliding))
+            before = worst
+            self.errors[self.sliding] -= self._inverse @ rate
+            v = self._velocity(w)
+        return v
+
+    def _velocity(self, w):
+        self.evaluations += 1
+        return self.rule(self.held, w)
+
+    def _sliding_rates(self, w, v):
+        rates = self.rates(w, v)
+        return rates[self.sliding], abs(rates).max()
+
+    def _kept_first(self, v):
+        """The same where only the first layer slides: its rows alone move with those errors.
+
+        Unit by unit dz/dt is XᵀX e and what does not depend on e, the same matrix at all times.
+        """
+        X, rate = self.X, self.rule.rate(0)
+        moved = np.zeros(self.shapes[0])
+        _, units, samples = self.index[:, self.sliding]
+        for unit in np.unique(units):
+            at = samples[units == unit]
+            moved[unit, at] = -self._gram(unit, at, X) @ (v[0][unit] @ X[:, at]) / rate
+        self.errors[self.sliding] += moved[units, samples]
+        return (v[0] + rate * (moved @ X.T), *v[1:])
+
+    def _gram(self, unit, at, X):
+        """(XᵀX)⁻¹ for the samples that slide at a unit, kept while they are the same."""
+        key = at.tobytes()
+        if self._known.get(unit, (None,))[0] != key:
+            self._known[unit] = key, inverse(X[:, at].T @ X[:, at])
+        return self._known[unit][1]
+
+    def rates(self, w, v):
+        """dz/dt, flat, where the weights move by `v`; that of what slides adds nothing above it."""
+        weights, moved = self.rule.weights(w), self.rule.weights(v)
+        hidden, inputs, _ = forward(self.held, weights)
+        rates, change = [], None
+        for k, z in enumerate(hidden):
+            rate = moved[k] @ inputs[k]
+            if k:
+                rate = rate + outgoing(weights, k - 1) @ change
+            rates.append(rate)
+            change = self.slope[k] * rate if k in self.slope else self.task.activation(k).pull(z, rate)
+        self.hidden = hidden
+        return self.flat(rates)
+
+    def z(self, w):
+        """The pre-activations, flat."""
+        return self.flat(forward(self.held, self.rule.weights(w))[0])
+
+    def sizes(self, w):
+        """|row of W| · |input|, flat: what z is small against."""
+        weights = self.rule.weights(w)
+        _, inputs, _ = forward(self.held, weights)
+        norms = lambda W, a: np.outer(np.linalg.norm(W, axis=1), np.linalg.norm(a, axis=0))
+        return self.flat([norms(W, a) for W, a in zip(weights[:-1], inputs, strict=False)])
+
+    def returned(self, w):
+        """`w` with what slides put back on its kink, by the least change of each unit's weights.
+
+        That change is along inputs at which the weights are zero, so that it alters the square of
+        their norm, and with it a neuron's law, only by the square of what is put right.
+        """
+        made = list(w)
+        layer, unit, sample = self.index[:, self.sliding]
+        for k in np.unique(layer):
+            z, inputs = (part[k] for part in forward(self.held, self.rule.weights(made))[:2])
+            made[k] = made[k].copy()
+            for i in np.unique(unit[layer == k]):
+                at = sample[(layer == k) & (unit == i)]
+                a = inputs[:, at]
+                made[k][i] -= z[i, at] @ inverse(a.T @ a) @ a.T
+        return tuple(made)
+
+    def shares(self):
+        """Masks, flat, as last seen: 1 above the kink, 0 below, sliding units between."""
+        made = (self.side > 0).astype(float)
+        n = self.sliding
+        if len(n):
+            carried = self.flat(self.carried)[n]
+            with np.errstate(all="ignore"):
+                made[n] = (self.errors[n] / carried - self.low[n]) / (self.high - self.low)[n]
+        return made
+
+    def response(self, w, rows):
+        """d(dz/dt)/d(error passed on), of the pre-activations `rows`, all others in their pattern.
+
+        An error at unit i of layer k for sample s is carried down, E, and moves every W_l by
+        E_l aₛᵀ; that moves z by R_lᵀE_l (aₛ·aₛ'), R the network's own derivative.  GD has E = R.
+        """
+        if not self.linear:
+            return self._seen_response(w, rows)
+        rule, weights = self.rule, self.rule.weights(w)
+        hidden, inputs, _ = forward(self.held, weights)
+        layer, unit, sample = self.index[:, rows]
+        made = np.zeros((len(rows), len(rows)))
+        E = R = np.zeros((len(hidden[-1]), len(rows)))
+        output = np.zeros((len(weights[-1]), len(rows)))
+        for k in reversed(range(len(hidden))):
+            if k + 1 < len(hidden):
+                slope = self._slope(k, hidden[k])[:, sample]
+                E = slope * rule.carry(w, k, E, output)
+                R = slope * (outgoing(weights, k).T @ R)
+            here = np.flatnonzero(layer == k)
+            for M in (E, R) if E is not R else (E,):
+                M[:, here] = 0
+                M[unit[here], here] = 1
+            met = inputs[k][:, sample]
+            made += rule.rate(k) * (R.T @ E) * (met.T @ met)
+        return made
+
+    def _slope(self, k, z):
+        return self.slope[k] if k in self.slope else self.task.activation(k).pull(z, np.ones_like(z))
+
+    def _seen_response(self, w, rows):
+        """The same for a rule with a velocity of its own, column by column: exact if it is affine."""
+        side, errors, carried = self.side, self.errors, self.carried
+        self.hold(np.where(np.isin(np.arange(len(side)), rows), 0, side))
+        still = self.rates(w, self._velocity(w))[rows]
+        made = np.zeros((len(rows), len(rows)))
+        for c, row in enumerate(rows):
+            self.errors[:] = 0
+            self.errors[row] = 1
+            made[:, c] = self.rates(w, self._velocity(w))[rows] - still
+        inverse_before = self._inverse
+        self.hold(side, errors)
+        self.carried, self._inverse = carried, inverse_before
+        return made
+
+
+def _carries(rule):
+    """Whether all of a rule is in how it carries errors."""
+    return type(rule).velocity in (Rule.velocity, KolenPollack.velocity)
+
+
+def inverse(M):
+    """M⁻¹, or the pseudoinverse of what is singular to rounding."""
+    try:
+        made = np.linalg.inv(M)
+        if abs(made).max() * abs(M).max() < 1e12:
+            return made
+    except np.linalg.LinAlgError:
+        pass
+    return np.linalg.pinv(M, rcond=1e-10)
+
+
+def merged(rule, task):
+    """(task, groups): samples with one input made one, and the samples of each column of it.
+
+    They share every pre-activation and every slope, and all that a rule makes of them is the sum of
+    their errors.  A rule with a velocity of its own keeps its task.
+    """
+    X, groups = np.unique(task.X, axis=1, return_inverse=True)
+    groups = groups.ravel()
+    if X.shape[1] == task.X.shape[1] or not _carries(rule):
+        return task, np.arange(task.X.shape[1])
+    first = np.unique(groups, return_index=True)[1]
+    order = np.argsort(first)  # columns in the order in which they first came
+    groups, X = np.argsort(order)[groups], X[:, order]
+    together = np.eye(X.shape[1])[groups]
+    loss = task.loss
+    summed = loss._replace(error=lambda f, Y: loss.error(f[:, groups], Y) @ together)
+    return replaced(task, X=X, loss=summed), groups
