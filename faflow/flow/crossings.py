@@ -7,6 +7,8 @@ import numpy as np
 TOUCH = 1e-13
 """How near to zero a pre-activation counts as zero, relative to |row of W| · |input|."""
 
+GRID = np.linspace(0, 1, 17)[1:]
+
 
 class Ends(NamedTuple):
     """What is known at one end of a step: the time, z and dz/dt, the shares and what counts as 0."""
@@ -32,76 +34,115 @@ def ends(piece, t, w, v):
     return Ends(t, piece.flat(piece.hidden), rates, piece.shares(), TOUCH * piece.sizes(w))
 
 
-def gaps(piece, z, shares):
-    """How far each entry is from leaving: ±z, or its share's distance from 0 and 1."""
-    return np.where(piece.side != 0, piece.side * z, np.minimum(shares, 1 - shares))
-
-
-def slack(piece, tiny):
-    return np.where(piece.side != 0, tiny, 1e-9)
-
-
 def first_exit(piece, start, end, look):
     """The first `Exit` of a step between two `Ends`; None if it stays in its piece.
 
-    look: the gaps at a time inside the step.  What goes out and returns within the step is looked
-    for where the cubic through both ends dips below zero.
+    Pre-activations are followed by the cubics through their values and rates at both ends, also
+    where they go out and return within the step; where such a cubic comes near to zero, and for
+    the slopes of what slides, `look(t)` gives (z, shares) inside the step.
     """
-    allowed = slack(piece, np.maximum(start.tiny, end.tiny))
-    before = gaps(piece, start.z, start.shares)
-    after = gaps(piece, end.z, end.shares)
-    b = end.t
-    if not (after < -allowed).any():
-        dips = _dips(piece, start, end)
-        for t in dips[:8]:
-            after, b = look(t), t
-            if (after < -allowed).any():
-                break
-        else:
-            return None
-    for _ in range(50):
-        bad = np.flatnonzero(after < -allowed)
-        guess = before[bad] / (before[bad] - after[bad])
-        entry = int(bad[np.argmin(guess)])
-        t = _root(look, entry, start.t, b, before[entry], after[entry])
-        if t is None:
-            return Exit(start.t, entry, stuck=True)
-        now = look(t)
-        others = now < -allowed
-        others[entry] = False
-        if not others.any() or t >= b:
-            return Exit(t, entry)
-        after, b = now, t
-    return Exit(t, entry)
+    found = _crossed(piece, start, end, look)
+    left = _left(piece, start, end, look)
+    both = [exit for exit in (found, left) if exit is not None]
+    return min(both, default=None)
 
 
-def _dips(piece, start, end):
-    """Times at which the cubics through values and slopes at both ends are below zero, in order."""
-    h = end.t - start.t
-    z0, z1 = piece.side * start.z, piece.side * end.z
-    v0, v1 = h * piece.side * start.rates, h * piece.side * end.rates
-    inward = np.flatnonzero((v0 < 0) & (v1 > 0) & (z0 > 0))
-    if not len(inward):
-        return []
-    z0, z1, v0, v1 = (x[inward, None] for x in (z0, z1, v0, v1))
-    s = np.linspace(0, 1, 18)[1:-1]
-    cubic = z0 + s * (v0 + s * (3 * (z1 - z0) - 2 * v0 - v1 + s * (2 * (z0 - z1) + v0 + v1)))
-    low = cubic.min(axis=1)
-    return sorted({float(start.t + h * s[i]) for i in cubic.argmin(axis=1)[low < 0.05 * z0[:, 0]]})
+def _crossed(piece, start, end, look):
+    """The first exit through z = 0."""
+    before, after = piece.side * start.z, piece.side * end.z
+    tiny, h = np.maximum(start.tiny, end.tiny), end.t - start.t
+    falls, rises = h * piece.side * start.rates, h * piece.side * end.rates
+    out = after < -tiny
+    dips = (falls < 0) & (rises > 0) & (before > tiny) & ~out
+    entries = np.flatnonzero(out | dips)
+    if not len(entries):
+        return None
+    exits = []
+    values = _cubic(*(x[entries, None] for x in (before, after, falls, rises)), GRID)
+    for entry, row in zip(entries, values, strict=True):
+        inside = np.flatnonzero(row < -tiny[entry])
+        if not len(inside):
+            if out[entry]:
+                exits.append(Exit(end.t, int(entry)))
+            elif row.min() < 0.05 * before[entry]:
+                t = float(start.t + h * GRID[row.argmin()])
+                if piece.side[entry] * look(t)[0][entry] < -tiny[entry]:
+                    exits.append(Exit(t, int(entry)))
+            continue
+        last = inside[0]
+        above = np.flatnonzero(row[:last] > 0)
+        a = GRID[above[-1]] if len(above) else 0.0
+        ends_ = [float(x[entry]) for x in (before, after, falls, rises)]
+        if not len(above) and not ends_[0] > 0:
+            s = _returns(ends_, float(GRID[last]))
+            exits.append(
+                Exit(start.t, int(entry), stuck=True)
+                if s is None
+                else Exit(start.t + h * s, int(entry))
+            )
+            continue
+        s = _root(ends_, float(a), float(GRID[last]))
+        exits.append(Exit(start.t + h * s, int(entry)))
+    return min(exits, default=None)
 
 
-def _root(look, entry, a, b, before, after):
-    """Where the gap of an entry falls through zero; None if it never was above it."""
+def _cubic(z0, z1, v0, v1, s):
+    return z0 + s * (v0 + s * (3 * (z1 - z0) - 2 * v0 - v1 + s * (2 * (z0 - z1) + v0 + v1)))
+
+
+def _returns(ends, b):
+    """Where a cubic that starts at or below zero comes back to it from above; None if it never is."""
+    for a in b * 0.5 ** np.arange(1, 30):
+        if _cubic(*ends, a) > 0:
+            return _root(ends, float(a), b)
+    return None
+
+
+def _root(ends, a, b):
+    """The zero of a cubic between `a`, where it is above, and `b`, where it is not."""
     from scipy.optimize import brentq
 
-    if not before > 0:
-        for part in (1e-4, 1e-3, 1e-2, 0.1, 0.3, 0.6):
-            t = a + part * (b - a)
-            before = look(t)[entry]
-            if before > 0:
-                a = t
-                break
-        else:
-            return None
-    eps = np.finfo(float).eps
-    return brentq(lambda t: look(t)[entry], a, b, xtol=1e-9 * (b - a) + eps * abs(b), rtol=4 * eps)
+    return brentq(lambda s: _cubic(*ends, s), a, b, xtol=1e-15, rtol=1e-15)
+
+
+def _left(piece, start, end, look):
+    """The first exit of what slides: where its slope becomes that of a side, or just after."""
+    n = piece.sliding
+    if not len(n):
+        return None
+    room = lambda shares: np.minimum(shares[n], 1 - shares[n])
+    before, after, slack = room(start.shares), room(end.shares), 1e-9
+    bad = np.flatnonzero(after < -slack)
+    if not len(bad):
+        return None
+    from scipy.optimize import brentq
+
+    a, b, exit = start.t, end.t, None
+    for _ in range(20):
+        i = bad[np.argmin(before[bad] / (before[bad] - after[bad]))]
+        if not before[i] > 0:
+            return Exit(start.t, int(n[i]), stuck=True)
+        of = lambda t, i=i: room(look(t)[1])[i]
+        if of(b) >= 0:
+            return Exit(b, int(n[i]))
+        t = brentq(of, a, b, xtol=1e-10 * (end.t - start.t) + 1e-15 * abs(b), rtol=1e-15)
+        exit = Exit(t, int(n[i]))
+        now = room(look(t)[1])
+        now[i] = 0
+        bad = np.flatnonzero(now < -slack)
+        if not len(bad):
+            return exit
+        b, after = t, now
+    return exit
+
+
+def next_crossing(piece, start, end):
+    """How long until the first z is zero, by its value and its rates at two times."""
+    gap, speed = piece.side * end.z, piece.side * end.rates
+    h = end.t - start.t
+    turn = piece.side * (end.rates - start.rates) / h if h > 0 else 0 * gap
+    with np.errstate(all="ignore"):
+        root = np.sqrt(speed * speed - 2 * turn * gap)  # nan where it turns before zero
+        wait = 2 * gap / (root - speed)
+    wait = wait[(wait > 0) & (gap > end.tiny)]
+    return wait.min(initial=np.inf)

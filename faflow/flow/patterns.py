@@ -8,13 +8,14 @@ passed on is the shortest velocity of the unit's weights, a least-squares proble
 import numpy as np
 
 from ..solution import Unfinished
+from .pieces import inverse
 
 SLACK = 1e-9
 """By how much a rate, relative to the largest, or a slope between 0 and 1 may be wrong."""
 
 
 def settle(piece, w, at, *, fixed=(), pushed=()):
-    """Give `piece` a pattern that is consistent at `w`; return dz/dt there, flat.
+    """Give `piece` a pattern that is consistent at `w`; return the velocity there.
 
     at: which pre-activations stand at their kinks.  The search starts from the pattern it has and
     moves all that are wrong at once, then one at a time (Murty's rule, which ends wherever the
@@ -29,10 +30,10 @@ def settle(piece, w, at, *, fixed=(), pushed=()):
         _turn(piece, w, np.array(pushed))
     seen, single = set(), False
     for _ in range(100 + 20 * np.count_nonzero(at)):
-        rates = piece.rates(w, piece.velocity(w))
-        wrong = _wrong(piece, rates, free)
+        v = piece.velocity(w)
+        wrong = _wrong(piece, piece.rates(w, v), free)
         if not len(wrong):
-            return rates
+            return v
         key = piece.side.tobytes()
         single = single or key in seen
         seen.add(key)
@@ -66,8 +67,16 @@ def _turn(piece, w, wrong):
 
 
 def attracts(piece, w, entries):
-    """Whether being above the kink lowers dz/dt, which from below is the larger one."""
+    """Whether being above the kink lowers dz/dt, which from below is the larger one.
+
+    All that slides goes on sliding, which is the Schur complement of the response.
+    """
     if not len(entries):
         return np.zeros(0, bool)
+    n, sliding = len(entries), np.setdiff1d(piece.sliding, entries)
+    made = piece.response(w, np.concatenate([entries, sliding]))
+    effect = made[:n, :n].diagonal().copy()
+    if len(sliding):
+        effect -= (made[:n, n:] * (inverse(made[n:, n:]) @ made[n:, :n]).T).sum(axis=1)
     jump = (piece.high - piece.low)[entries] * piece.flat(piece.carried)[entries]
-    return jump * piece.response(w, entries).diagonal() < 0
+    return jump * effect < 0

@@ -30,30 +30,41 @@ class Piece:
     def __init__(self, rule, task, w, side=None):
         self.rule, self.task = rule, task
         self.X = with_ones(task.X) if task.bias else task.X
-        self.hidden = forward(task, rule.weights(w))[0]
-        self.layers = tuple(k for k in range(len(self.hidden)) if not task.activation(k).smooth)
-        self.shapes = [self.hidden[k].shape for k in self.layers]
-        self.index = np.concatenate([
-            np.stack([np.full(n * s, k), *(i.ravel() for i in np.indices((n, s)))])
-            for k, (n, s) in zip(self.layers, self.shapes, strict=True)
-        ], axis=1) if self.layers else np.zeros((3, 0), int)
+        hidden = forward(task, rule.weights(w))[0]
+        self.depth = len(hidden)
+        self.layers = tuple(k for k in range(self.depth) if not task.activation(k).smooth)
+        self.shapes = [hidden[k].shape for k in self.layers]
+        self.index = (
+            np.concatenate(
+                [
+                    np.stack([np.full(n * s, k), *(i.ravel() for i in np.indices((n, s)))])
+                    for k, (n, s) in zip(self.layers, self.shapes, strict=True)
+                ],
+                axis=1,
+            )
+            if self.layers
+            else np.zeros((3, 0), int)
+        )
         self.low, self.high = (self._slopes(sign) for sign in (-1.0, 1.0))
         self.linear = _carries(rule)
         self.evaluations, self._known = 0, {}
-        z = self.flat(self.hidden)
-        self.hold(np.where(z > 0, 1, -1) if side is None else side)
+        self.hold(np.where(self.flat(hidden) > 0, 1, -1) if side is None else side)
 
     def _slopes(self, sign):
-        one = lambda k: np.full(self.hidden[k].shape, sign)
-        pulled = [self.task.activation(k).pull(one(k), abs(one(k))) for k in self.layers]
-        return np.concatenate([p.ravel() for p in pulled]) if pulled else np.zeros(0)
+        pull = lambda k, one: self.task.activation(k).pull(sign * one, one)
+        made = zip(self.layers, self.shapes, strict=True)
+        return np.concatenate([pull(k, np.ones(shape)).ravel() for k, shape in made])
 
     def flat(self, layers):
         """The entries of one matrix for each hidden layer, those of layers with kinks."""
+        if len(self.layers) == 1:
+            return layers[self.layers[0]].ravel()
         return np.concatenate([layers[k].ravel() for k in self.layers])
 
     def split(self, values):
         """{layer: matrix} of a flat array."""
+        if len(self.layers) == 1:
+            return {self.layers[0]: values.reshape(self.shapes[0])}
         cuts = np.cumsum([n * s for n, s in self.shapes])[:-1]
         parts = zip(self.layers, np.split(values, cuts), self.shapes, strict=True)
         return {k: part.reshape(shape) for k, part, shape in parts}
@@ -67,10 +78,10 @@ class Piece:
         self.errors = np.zeros(len(self.side)) if errors is None else errors * (self.side == 0)
         self._passed = self.split(self.errors)
         self.carried = {k: np.zeros(s) for k, s in zip(self.layers, self.shapes, strict=True)}
-        phi = [self._held(k) if k in self.slope else self.task.activation(k)
-               for k in range(len(self.hidden))]
+        phi = [
+            self._held(k) if k in self.slope else self.task.activation(k) for k in range(self.depth)
+        ]
         self.held = replaced(self.task, phi=tuple(phi))
-        self._inverse = None
         self._first = self.linear and not self.index[0, self.sliding].any()
 
     def _held(self, k):
@@ -90,28 +101,18 @@ class Piece:
             return v
         if self._first:
             return self._kept_first(v)
-        before = np.inf
-        for tries in range(12):
-            rate, size = self._sliding_rates(w, v)
-            worst = abs(rate).max()
-            if not worst > SOLVED * size or not np.isfinite(worst):
+        for _ in range(2):  # the second for what rounding left
+            rates = self.rates(w, v)
+            if abs(rates[self.sliding]).max() <= SOLVED * abs(rates).max():
                 break
-            if worst > 0.1 * before or self._inverse is None:  # the matrix is of another state
-                if tries > 6:
-                    break
-                self._inverse = inverse(self.response(w, self.sliding))
-            before = worst
-            self.errors[self.sliding] -= self._inverse @ rate
+            made = inverse(self.response(w, self.sliding))
+            self.errors[self.sliding] -= made @ rates[self.sliding]
             v = self._velocity(w)
         return v
 
     def _velocity(self, w):
         self.evaluations += 1
         return self.rule(self.held, w)
-
-    def _sliding_rates(self, w, v):
-        rates = self.rates(w, v)
-        return rates[self.sliding], abs(rates).max()
 
     def _kept_first(self, v):
         """The same where only the first layer slides: its rows alone move with those errors.
@@ -134,30 +135,34 @@ class Piece:
             self._known[unit] = key, inverse(X[:, at].T @ X[:, at])
         return self._known[unit][1]
 
+    def _forward(self, w):
+        """Pre-activations and inputs of the hidden layers, kept for what comes next."""
+        enter = with_ones if self.task.bias else lambda a: a
+        self.hidden, self.inputs = [], [self.X]
+        for k, W in enumerate(self.rule.weights(w)[:-1]):
+            self.hidden.append(W @ self.inputs[k])
+            self.inputs.append(enter(self.held.activation(k).f(self.hidden[k])))
+
     def rates(self, w, v):
         """dz/dt, flat, where the weights move by `v`; that of what slides adds nothing above it."""
+        self._forward(w)
         weights, moved = self.rule.weights(w), self.rule.weights(v)
-        hidden, inputs, _ = forward(self.held, weights)
-        rates, change = [], None
-        for k, z in enumerate(hidden):
-            rate = moved[k] @ inputs[k]
-            if k:
-                rate = rate + outgoing(weights, k - 1) @ change
-            rates.append(rate)
-            change = self.slope[k] * rate if k in self.slope else self.task.activation(k).pull(z, rate)
-        self.hidden = hidden
+        rates = [moved[0] @ self.X]
+        for k in range(1, len(self.hidden)):
+            change = self._slope(k - 1, self.hidden[k - 1]) * rates[-1]
+            rates.append(moved[k] @ self.inputs[k] + outgoing(weights, k - 1) @ change)
         return self.flat(rates)
 
     def z(self, w):
         """The pre-activations, flat."""
-        return self.flat(forward(self.held, self.rule.weights(w))[0])
+        self._forward(w)
+        return self.flat(self.hidden)
 
     def sizes(self, w):
-        """|row of W| · |input|, flat: what z is small against."""
-        weights = self.rule.weights(w)
-        _, inputs, _ = forward(self.held, weights)
+        """|row of W| · |input|, flat: what z, last computed, is small against."""
         norms = lambda W, a: np.outer(np.linalg.norm(W, axis=1), np.linalg.norm(a, axis=0))
-        return self.flat([norms(W, a) for W, a in zip(weights[:-1], inputs, strict=False)])
+        pairs = zip(self.rule.weights(w)[:-1], self.inputs, strict=False)
+        return self.flat([norms(W, a) for W, a in pairs])
 
     def returned(self, w):
         """`w` with what slides put back on its kink, by the least change of each unit's weights.
@@ -168,7 +173,8 @@ class Piece:
         made = list(w)
         layer, unit, sample = self.index[:, self.sliding]
         for k in np.unique(layer):
-            z, inputs = (part[k] for part in forward(self.held, self.rule.weights(made))[:2])
+            self._forward(made)
+            z, inputs = self.hidden[k], self.inputs[k]
             made[k] = made[k].copy()
             for i in np.unique(unit[layer == k]):
                 at = sample[(layer == k) & (unit == i)]
@@ -194,8 +200,8 @@ class Piece:
         """
         if not self.linear:
             return self._seen_response(w, rows)
-        rule, weights = self.rule, self.rule.weights(w)
-        hidden, inputs, _ = forward(self.held, weights)
+        self._forward(w)
+        rule, weights, hidden, inputs = self.rule, self.rule.weights(w), self.hidden, self.inputs
         layer, unit, sample = self.index[:, rows]
         made = np.zeros((len(rows), len(rows)))
         E = R = np.zeros((len(hidden[-1]), len(rows)))
@@ -214,11 +220,13 @@ class Piece:
         return made
 
     def _slope(self, k, z):
-        return self.slope[k] if k in self.slope else self.task.activation(k).pull(z, np.ones_like(z))
+        return (
+            self.slope[k] if k in self.slope else self.task.activation(k).pull(z, np.ones_like(z))
+        )
 
     def _seen_response(self, w, rows):
         """The same for a rule with a velocity of its own, column by column: exact if it is affine."""
-        side, errors, carried = self.side, self.errors, self.carried
+        side, errors = self.side, self.errors
         self.hold(np.where(np.isin(np.arange(len(side)), rows), 0, side))
         still = self.rates(w, self._velocity(w))[rows]
         made = np.zeros((len(rows), len(rows)))
@@ -226,9 +234,8 @@ class Piece:
             self.errors[:] = 0
             self.errors[row] = 1
             made[:, c] = self.rates(w, self._velocity(w))[rows] - still
-        inverse_before = self._inverse
         self.hold(side, errors)
-        self.carried, self._inverse = carried, inverse_before
+        self._velocity(w)
         return made
 
 

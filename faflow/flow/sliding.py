@@ -1,10 +1,12 @@
 """Follow the flow of a piecewise linear network through its kinks and along them."""
 
+from functools import cache
+
 import numpy as np
 
-from ..derivatives import flat, unflat
+from ..derivatives import flat
 from ..solution import Unfinished
-from .crossings import TOUCH, ends, first_exit, gaps
+from .crossings import TOUCH, ends, first_exit, next_crossing
 from .engine_scipy import SOLVERS
 from .path import Path
 from .patterns import settle
@@ -26,10 +28,12 @@ def slide(rule, task, w0, ts, *, solver, rtol, atol, tally, step=None, path=None
     path: a `Path` that records this, and from which a run goes on that ended at ``ts[0]``.
     stop: raise `Unfinished` where the flow first slides.
     """
-    march = March(rule, task, w0, path if path is not None else Path(), tally, stop)
-    march.start(ts, solver, {"rtol": rtol, "atol": atol}, step)
+    path = Path() if path is None else path
+    march = March(rule, task, w0, path, tally, stop)
+    march.start(w0, ts, solver, {"rtol": rtol, "atol": atol}, step)
     for t in ts[1:]:
         march.reach(t)
+        path.t, path.masks = t, march.masks()
         yield march.state()
 
 
@@ -38,156 +42,175 @@ class March:
 
     def __init__(self, rule, task, w0, path, tally, stop):
         self.rule, (self.task, self.groups) = rule, merged(rule, task)
-        self.path, self.tally, self.stop, self.like = path, tally, stop, w0
-        self.crowd = (-np.inf, 0)
+        self.path, self.tally, self.stop = path, tally, stop
+        self.shapes, self.cuts = [W.shape for W in w0], np.cumsum([0] + [W.size for W in w0])
+        self.crowd, self.counted, self.tries = (None, 0), 0, 0
 
-    def start(self, ts, solver, control, step):
+    def unpack(self, y):
+        parts = zip(self.cuts[:-1], self.cuts[1:], self.shapes, strict=True)
+        return tuple(y[a:b].reshape(shape) for a, b, shape in parts)
+
+    def start(self, w0, ts, solver, control, step):
         import scipy.integrate
 
         method, self.stages = SOLVERS[solver]
-        w, t = self.like, ts[0]
-        follows = self.path.t is not None and self.path.t == t
-        self.piece = Piece(self.rule, self.task, w, self.path.side if follows else None)
-        tiny = TOUCH * self.piece.sizes(w)
-        settle(self.piece, w, (abs(self.piece.z(w)) <= tiny) | (self.piece.side == 0))
-        if follows:
-            self.path.turn(t, self.piece.side, self._place)
-        else:
-            self.path.begin(t, self.piece.side, self._place)
+        t, side = float(ts[0]), self.path.side if self.path.t == ts[0] else None
+        self.piece = piece = Piece(self.rule, self.task, w0, side)
+        at = (abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)
+        v = settle(piece, w0, at)
+        (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
+        self.step, self.control = step, control
         if step is not None:
             control = {"rtol": 1e100, "atol": 1e100, "max_step": step}
-        control["first_step"] = None if step is None else min(step, ts[-1] - t)
-        self.step = step
-        field = lambda _, y: flat(self.piece.velocity(unflat(y, self.like)))
+        first = None if step is None else min(step, float(ts[-1]) - t)
+        field = lambda _, y: flat(self.piece.velocity(self.unpack(y)))
         with np.errstate(all="ignore"):
-            self.solver = getattr(scipy.integrate, method)(field, t, flat(w), ts[-1], **control)
-        self.rtol = control["rtol"] if step is None else 1e-6
-        self.counted = 0
-        self._count(0, 0)
-        self._arrive()
+            make = getattr(scipy.integrate, method)
+            self.solver = make(field, t, flat(w0), float(ts[-1]), first_step=first, **control)
+        if not self.solver.h_abs > 0:  # nan where the velocity overflows near the start
+            self.tally.go_on(t, w0, None, "no first step can be chosen")
+        self.natural = self.solver.h_abs
+        self._count(0)
+        self._arrive(v)
 
     def state(self):
-        return unflat(self.solver.y.copy(), self.like)
+        return self.unpack(self.solver.y.copy())
 
     def reach(self, goal):
         """Go on to `goal`, piece by piece."""
-        solver, aim, natural, tries = self.solver, None, None, 0
+        solver, goal, aim, aims = self.solver, float(goal), np.inf, 0
         while solver.t < goal:
-            kept = solver.t, solver.y, solver.f
-            errors = self.piece.errors.copy()
-            solver.t_bound, solver.status = goal if aim is None else aim.t, "running"
-            solver.h_abs = self.step or solver.h_abs
-            seen = solver.nfev
-            with np.errstate(all="ignore"):
-                problem = solver.step()
-                end = None if problem else self._ends()
-                exit = None if problem else first_exit(self.piece, self.last, end, self._look())
-            taken = (solver.nfev - seen) // self.stages
-            back = exit is not None and (exit.stuck or exit.t < end.t - 1e-6 * (end.t - kept[0]))
-            if back and tries < 8:  # the step went too far
-                self._count(taken, 0)
-                if natural is None:
-                    natural = solver.h_abs
+            kept, errors = (solver.t, solver.y, solver.f), self.piece.errors.copy()
+            problem = self._try(min(goal, aim))
+            if problem:
+                self._count(1)
+                self._go_on(problem)
+            end = self._ends()
+            exit = first_exit(self.piece, self.last, end, self._look())
+            if exit is None:
+                self.last, aim, aims = end, np.inf, 0
+            elif exit.stuck:
+                solver.t, solver.y, solver.f = kept
+            elif not self._cut(kept, exit, aims > 3):
+                self._count(0)
                 solver.t, solver.y, solver.f = kept
                 self.piece.errors[:] = errors
-                if exit.stuck or exit.t <= kept[0]:
-                    self._meet(exit, goal)
-                    natural, aim, tries = None, None, 0
-                else:
-                    aim, tries = exit, tries + 1
+                aim, aims = exit.t + 1e-3 * (exit.t - solver.t), aims + 1
                 continue
-            self._count(taken, 1)
-            self.tally.go_on(solver.t, unflat(solver.y, self.like), solver.step_size, problem)
-            self.last = end
-            if aim is not None or exit is not None:
-                if aim is None or solver.t >= aim.t:
-                    self._meet(exit or aim, goal)
-                    solver.h_abs = natural or solver.h_abs
-                    natural, aim, tries = None, None, 0
+            self._count(0 if exit and exit.stuck else 1)
+            self._go_on(None)
+            if exit is not None:
+                self._meet(exit)
+                aim, aims = np.inf, 0
 
-    def _count(self, tries, accepted):
+    def _try(self, bound):
+        """A step of the solver, not beyond `bound`, and not far beyond the next kink foreseen."""
+        solver = self.solver
+        wait = 1.02 * next_crossing(self.piece, self.before, self.last)
+        shortened = wait < self.natural or bound < solver.t + self.natural
+        solver.t_bound, solver.status = bound, "running"
+        solver.h_abs = self.step or min(self.natural, max(wait, 1e-3 * self.natural))
+        self.before, seen = self.last, solver.nfev
+        with np.errstate(all="ignore"):
+            problem = solver.step()
+        tries = (solver.nfev - seen) // self.stages
+        self.tries += tries
+        self.natural = (
+            solver.h_abs if tries > 1 or not shortened else max(self.natural, solver.h_abs)
+        )
+        return problem
+
+    def _cut(self, kept, exit, anyway):
+        """Go back within the step just made to its exit, if that is precise enough; whether it is.
+
+        The cubic through both ends, h⁴s²(1 - s)²y⁗/24 from the flow at a share s of the step.
+        """
+        solver, (t, y, f) = self.solver, kept
+        h = solver.t - t
+        s = (exit.t - t) / h
+        turn = 2 * (y - solver.y) + h * (f + solver.f)
+        size = self.control["atol"] + self.control["rtol"] * abs(y)
+        if not anyway and np.sqrt(np.mean(((s * (1 - s)) ** 2 * turn / size) ** 2)) > 0.1:
+            return False
+        if s < 1:
+            solver.y = y + s * (
+                h * f + s * (3 * (solver.y - y) - h * (2 * f + solver.f) + s * turn)
+            )
+            solver.t = exit.t
+            solver.f = flat(self.piece.velocity(self.unpack(solver.y)))
+        return True
+
+    def _count(self, accepted):
         made = self.piece.evaluations - self.counted
         self.counted = self.piece.evaluations
-        self.tally.count(made, tries, accepted)
+        self.tally.count(made, self.tries, accepted)
+        self.tries = 0
+
+    def _go_on(self, problem):
+        solver = self.solver
+        self.tally.go_on(solver.t, self.unpack(solver.y), solver.step_size, problem)
 
     def _ends(self):
-        w, v = (unflat(y, self.like) for y in (self.solver.y, self.solver.f))
-        return ends(self.piece, self.solver.t, w, v)
+        return ends(self.piece, self.solver.t, *map(self.unpack, (self.solver.y, self.solver.f)))
 
     def _look(self):
-        """The gaps at a time inside the last step."""
-        made = []
+        """z and the shares at a time inside the last step."""
+        inside = cache(self.solver.dense_output)
 
         def look(t):
-            if not made:
-                made.append(self.solver.dense_output())
-            w = unflat(made[0](t), self.like)
+            w = self.unpack(inside()(t))
             if len(self.piece.sliding):
                 self.piece.velocity(w)
-            return gaps(self.piece, self.piece.z(w), self.piece.shares())
+            return self.piece.z(w), self.piece.shares()
 
         return look
 
-    def _meet(self, exit, goal):
-        """Stand exactly at the kink and take the pattern that goes on from there."""
+    def _meet(self, exit):
+        """Take the pattern that goes on from a kink."""
         piece, solver = self.piece, self.solver
         leaves = piece.side[exit.entry] == 0
-        hit = np.zeros(len(piece.side), bool)
-        hit[exit.entry] = True
-        if not leaves and not exit.stuck:
-            hit |= self._polish(exit.entry, goal)
-        w = unflat(solver.y, self.like)
-        v = unflat(solver.f, self.like)
-        here = ends(piece, solver.t, w, v)
-        at = hit | (abs(here.z) <= here.tiny) | (piece.side == 0)
-        side = piece.side.copy()
+        here = self.last if exit.stuck else self._ends() if leaves else self._polished(exit.entry)
+        w, side = self.unpack(solver.y), piece.side.copy()
+        at = (abs(here.z) <= here.tiny) | (side == 0)
+        at[exit.entry] = True
         if leaves:
-            side[exit.entry] = 1 if piece.shares()[exit.entry] > 0.5 else -1
+            side[exit.entry] = 1 if here.shares[exit.entry] > 0.5 else -1
             piece.hold(side, piece.errors)
-            settle(piece, w, at, fixed=[exit.entry])
+            v = settle(piece, w, at, fixed=[exit.entry])
         else:
-            settle(piece, w, at, pushed=[exit.entry] if exit.stuck else ())
+            v = settle(piece, w, at, pushed=[exit.entry] if exit.stuck else ())
         self._crowded(exit)
         self.path.turn(solver.t, piece.side, self._place)
-        solver.y = flat(piece.returned(w))
-        self._arrive()
+        if (abs(here.z) > here.tiny)[piece.sliding].any():
+            solver.y, v = flat(piece.returned(w)), None
+        self._arrive(v)
 
-    def _polish(self, entry, goal):
-        """Shift the last state along its velocity to where the first entry is zero; those that are.
-
-        The shift is so short that its square does not matter.
-        """
+    def _polished(self, entry):
+        """Shift the state along its velocity to where z is zero, by so little that it is exact."""
         piece, solver = self.piece, self.solver
-        for _ in range(3):
-            end = self._ends()
-            gap, speed = piece.side * end.z, piece.side * end.rates
-            late = (gap < -end.tiny) & (speed < 0) & (piece.side != 0)
-            late[entry] = speed[entry] < 0
+        for _ in range(4):
+            here = self._ends()
+            if abs(here.z[entry]) <= here.tiny[entry]:
+                break
             with np.errstate(all="ignore"):
-                shift = np.min(-gap[late] / speed[late], initial=np.inf)
-            h = solver.step_size or 0
-            if not abs(shift) <= 1e-3 * h or solver.t + shift > goal:
+                shift = -here.z[entry] / here.rates[entry]
+            if not abs(shift) <= 1e-3 * self.natural:
                 break
-            solver.y = solver.y + shift * solver.f
-            solver.t += shift
-            solver.f = flat(piece.velocity(unflat(solver.y, self.like)))
-            if abs(shift) <= 1e-10 * h:
-                break
-        end = self._ends()
-        return (piece.side * end.z <= end.tiny) & late
+            solver.y, solver.t = solver.y + shift * solver.f, solver.t + shift
+            solver.f = flat(piece.velocity(self.unpack(solver.y)))
+        return here
 
-    def _arrive(self):
+    def _arrive(self, v=None):
         """Take the velocity of the piece that begins here."""
         solver = self.solver
-        w = unflat(solver.y, self.like)
-        v = self.piece.velocity(w)
+        w = self.unpack(solver.y)
+        v = self.piece.velocity(w) if v is None else v
         solver.f = flat(v)
-        self.last = ends(self.piece, solver.t, w, v)
-        self.path.masks = self._masks()
+        self.before = self.last = ends(self.piece, solver.t, w, v)
         if self.stop and len(self.piece.sliding):
-            self._raise_slide(w)
+            self._raise_slide()
 
-    def _masks(self):
+    def masks(self):
         made = self.piece.split(self.last.shares)
         return {k: shares[:, self.groups] for k, shares in made.items()}
 
@@ -197,7 +220,7 @@ class March:
 
     def _crowded(self, exit):
         t, count = self.crowd
-        near = self.solver.t - t <= 1e-12 * max(1.0, abs(t))
+        near = t is not None and self.solver.t - t <= 1e-12 * max(1.0, abs(t))
         self.crowd = (t, count + 1) if near else (self.solver.t, 0)
         if count > CROWD:
             layer, unit, samples = self._place(exit.entry)
@@ -207,7 +230,7 @@ class March:
                 " kinks='smooth', or fixed steps, such as step=1e-3."
             )
 
-    def _raise_slide(self, w):
+    def _raise_slide(self):
         layer, unit, samples = self._place(self.piece.sliding[0])
         raise Unfinished(
             f"Stopped at t = {self.solver.t:.6g}: the pre-activation of unit {unit} of hidden layer"
