@@ -11,7 +11,7 @@ GRID = np.linspace(0, 1, 17)[1:]
 
 
 class Ends(NamedTuple):
-    """What is known at one end of a step: the time, z and dz/dt, the shares and what counts as 0."""
+    """One end of a step: the time, z and dz/dt, the shares, and below what z counts as zero."""
 
     t: float
     z: np.ndarray
@@ -72,16 +72,16 @@ def _crossed(piece, start, end, look):
         last = inside[0]
         above = np.flatnonzero(row[:last] > 0)
         a = GRID[above[-1]] if len(above) else 0.0
-        ends_ = [float(x[entry]) for x in (before, after, falls, rises)]
-        if not len(above) and not ends_[0] > 0:
-            s = _returns(ends_, float(GRID[last]))
+        four = [float(x[entry]) for x in (before, after, falls, rises)]
+        if not len(above) and not four[0] > 0:
+            s = _returns(four, float(GRID[last]))
             exits.append(
                 Exit(start.t, int(entry), stuck=True)
                 if s is None
                 else Exit(start.t + h * s, int(entry))
             )
             continue
-        s = _root(ends_, float(a), float(GRID[last]))
+        s = _root(four, float(a), float(GRID[last]))
         exits.append(Exit(start.t + h * s, int(entry)))
     return min(exits, default=None)
 
@@ -91,7 +91,7 @@ def _cubic(z0, z1, v0, v1, s):
 
 
 def _returns(ends, b):
-    """Where a cubic that starts at or below zero comes back to it from above; None if it never is."""
+    """Where a cubic from at or below zero comes back to it from above; None if never above."""
     for a in b * 0.5 ** np.arange(1, 30):
         if _cubic(*ends, a) > 0:
             return _root(ends, float(a), b)

@@ -41,7 +41,7 @@ class Path:
 
     def __init__(self):
         self.crossings, self.stretches, self.masks = [], [], {}
-        self.t, self.side = None, None
+        self.t, self.side = None, np.zeros(0, np.int8)
         self._open = {}
 
     def sliding(self):

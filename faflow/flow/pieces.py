@@ -13,8 +13,8 @@ import numpy as np
 
 from ..matrices import with_ones
 from ..nets import Activation, forward, replaced
-from ..rule import Rule, outgoing
-from ..rules import KolenPollack
+from ..rule import outgoing
+from .response import carries, inverse, response
 
 SOLVED = 1e-12
 """How small dz/dt is made where z slides, relative to the largest there is."""
@@ -46,7 +46,7 @@ class Piece:
             else np.zeros((3, 0), int)
         )
         self.low, self.high = (self._slopes(sign) for sign in (-1.0, 1.0))
-        self.linear = _carries(rule)
+        self.linear = carries(rule)
         self.evaluations, self._known = 0, {}
         self.hold(np.where(self.flat(hidden) > 0, 1, -1) if side is None else side)
 
@@ -96,7 +96,9 @@ class Piece:
 
     def velocity(self, w):
         """dw/dt, the errors of sliding units solved for, anew at every call."""
-        v = self._velocity(w)
+        if not np.isfinite(self.errors).all():  # left by a step too large, taken back
+            self.errors[:] = 0
+        v = self.held_velocity(w)
         if not len(self.sliding):
             return v
         if self._first:
@@ -105,12 +107,12 @@ class Piece:
             rates = self.rates(w, v)
             if abs(rates[self.sliding]).max() <= SOLVED * abs(rates).max():
                 break
-            made = inverse(self.response(w, self.sliding))
+            made = inverse(response(self, w, self.sliding))
             self.errors[self.sliding] -= made @ rates[self.sliding]
-            v = self._velocity(w)
+            v = self.held_velocity(w)
         return v
 
-    def _velocity(self, w):
+    def held_velocity(self, w):
         self.evaluations += 1
         return self.rule(self.held, w)
 
@@ -135,7 +137,7 @@ class Piece:
             self._known[unit] = key, inverse(X[:, at].T @ X[:, at])
         return self._known[unit][1]
 
-    def _forward(self, w):
+    def forward(self, w):
         """Pre-activations and inputs of the hidden layers, kept for what comes next."""
         enter = with_ones if self.task.bias else lambda a: a
         self.hidden, self.inputs = [], [self.X]
@@ -145,17 +147,17 @@ class Piece:
 
     def rates(self, w, v):
         """dz/dt, flat, where the weights move by `v`; that of what slides adds nothing above it."""
-        self._forward(w)
+        self.forward(w)
         weights, moved = self.rule.weights(w), self.rule.weights(v)
         rates = [moved[0] @ self.X]
         for k in range(1, len(self.hidden)):
-            change = self._slope(k - 1, self.hidden[k - 1]) * rates[-1]
+            change = self.slope_at(k - 1, self.hidden[k - 1]) * rates[-1]
             rates.append(moved[k] @ self.inputs[k] + outgoing(weights, k - 1) @ change)
         return self.flat(rates)
 
     def z(self, w):
         """The pre-activations, flat."""
-        self._forward(w)
+        self.forward(w)
         return self.flat(self.hidden)
 
     def sizes(self, w):
@@ -173,7 +175,7 @@ class Piece:
         made = list(w)
         layer, unit, sample = self.index[:, self.sliding]
         for k in np.unique(layer):
-            self._forward(made)
+            self.forward(made)
             z, inputs = self.hidden[k], self.inputs[k]
             made[k] = made[k].copy()
             for i in np.unique(unit[layer == k]):
@@ -192,83 +194,14 @@ class Piece:
                 made[n] = (self.errors[n] / carried - self.low[n]) / (self.high - self.low)[n]
         return made
 
-    def response(self, w, rows):
-        """d(dz/dt)/d(error passed on), of the pre-activations `rows`, all others in their pattern.
+    def unreached(self, w):
+        """Where the input of a unit is zero to rounding, flat."""
+        self.forward(w)
+        norms = [np.linalg.norm(a, axis=0) for a in self.inputs[:-1]]
+        none = [n <= 1e-13 * n.max() for n in norms]
+        return self.flat([np.tile(x, (len(z), 1)) for x, z in zip(none, self.hidden, strict=True)])
 
-        An error at unit i of layer k for sample s is carried down, E, and moves every W_l by
-        E_l aₛᵀ; that moves z by R_lᵀE_l (aₛ·aₛ'), R the network's own derivative.  GD has E = R.
-        """
-        if not self.linear:
-            return self._seen_response(w, rows)
-        self._forward(w)
-        rule, weights, hidden, inputs = self.rule, self.rule.weights(w), self.hidden, self.inputs
-        layer, unit, sample = self.index[:, rows]
-        made = np.zeros((len(rows), len(rows)))
-        E = R = np.zeros((len(hidden[-1]), len(rows)))
-        output = np.zeros((len(weights[-1]), len(rows)))
-        for k in reversed(range(len(hidden))):
-            if k + 1 < len(hidden):
-                slope = self._slope(k, hidden[k])[:, sample]
-                E = slope * rule.carry(w, k, E, output)
-                R = slope * (outgoing(weights, k).T @ R)
-            here = np.flatnonzero(layer == k)
-            for M in (E, R) if E is not R else (E,):
-                M[:, here] = 0
-                M[unit[here], here] = 1
-            met = inputs[k][:, sample]
-            made += rule.rate(k) * (R.T @ E) * (met.T @ met)
-        return made
-
-    def _slope(self, k, z):
+    def slope_at(self, k, z):
         return (
             self.slope[k] if k in self.slope else self.task.activation(k).pull(z, np.ones_like(z))
         )
-
-    def _seen_response(self, w, rows):
-        """The same for a rule with a velocity of its own, column by column: exact if it is affine."""
-        side, errors = self.side, self.errors
-        self.hold(np.where(np.isin(np.arange(len(side)), rows), 0, side))
-        still = self.rates(w, self._velocity(w))[rows]
-        made = np.zeros((len(rows), len(rows)))
-        for c, row in enumerate(rows):
-            self.errors[:] = 0
-            self.errors[row] = 1
-            made[:, c] = self.rates(w, self._velocity(w))[rows] - still
-        self.hold(side, errors)
-        self._velocity(w)
-        return made
-
-
-def _carries(rule):
-    """Whether all of a rule is in how it carries errors."""
-    return type(rule).velocity in (Rule.velocity, KolenPollack.velocity)
-
-
-def inverse(M):
-    """M⁻¹, or the pseudoinverse of what is singular to rounding."""
-    try:
-        made = np.linalg.inv(M)
-        if abs(made).max() * abs(M).max() < 1e12:
-            return made
-    except np.linalg.LinAlgError:
-        pass
-    return np.linalg.pinv(M, rcond=1e-10)
-
-
-def merged(rule, task):
-    """(task, groups): samples with one input made one, and the samples of each column of it.
-
-    They share every pre-activation and every slope, and all that a rule makes of them is the sum of
-    their errors.  A rule with a velocity of its own keeps its task.
-    """
-    X, groups = np.unique(task.X, axis=1, return_inverse=True)
-    groups = groups.ravel()
-    if X.shape[1] == task.X.shape[1] or not _carries(rule):
-        return task, np.arange(task.X.shape[1])
-    first = np.unique(groups, return_index=True)[1]
-    order = np.argsort(first)  # columns in the order in which they first came
-    groups, X = np.argsort(order)[groups], X[:, order]
-    together = np.eye(X.shape[1])[groups]
-    loss = task.loss
-    summed = loss._replace(error=lambda f, Y: loss.error(f[:, groups], Y) @ together)
-    return replaced(task, X=X, loss=summed), groups
