@@ -34,15 +34,16 @@ def ends(piece, t, w, v):
     return Ends(t, piece.flat(piece.hidden), rates, piece.shares(), TOUCH * piece.sizes(w))
 
 
-def first_exit(piece, start, end, look):
+def first_exit(piece, start, end, look, suspects=()):
     """The first `Exit` of a step between two `Ends`; None if it stays in its piece.
 
     Pre-activations are followed by the cubics through their values and rates at both ends, also
     where they go out and return within the step; where such a cubic comes near to zero, and for
     the slopes of what slides, `look(t)` gives (z, shares) inside the step.
+    suspects: times inside the step at which such a slope seemed to be that of a side.
     """
     found = _crossed(piece, start, end, look)
-    left = _left(piece, start, end, look)
+    left = _left(piece, start, end, look, suspects)
     both = [exit for exit in (found, left) if exit is not None]
     return min(both, default=None)
 
@@ -105,19 +106,24 @@ def _root(ends, a, b):
     return brentq(lambda s: _cubic(*ends, s), a, b, xtol=1e-15, rtol=1e-15)
 
 
-def _left(piece, start, end, look):
+def _left(piece, start, end, look, suspects):
     """The first exit of what slides: where its slope becomes that of a side, or just after."""
     n = piece.sliding
     if not len(n):
         return None
     room = lambda shares: np.minimum(shares[n], 1 - shares[n])
-    before, after, slack = room(start.shares), room(end.shares), 1e-9
+    before, after, slack, b = room(start.shares), room(end.shares), 1e-9, end.t
     bad = np.flatnonzero(after < -slack)
+    for t in suspects:
+        if len(bad):
+            break
+        after, b = room(look(t)[1]), t
+        bad = np.flatnonzero(after < -slack)
     if not len(bad):
         return None
     from scipy.optimize import brentq
 
-    a, b, exit = start.t, end.t, None
+    a, exit = start.t, None
     for _ in range(20):
         i = bad[np.argmin(before[bad] / (before[bad] - after[bad]))]
         if not before[i] > 0:

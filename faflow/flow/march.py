@@ -21,7 +21,7 @@ class March:
     def __init__(self, rule, task, groups, path, tally, stop):
         self.rule, self.task, self.groups = rule, task, groups
         self.path, self.tally, self.stop = path, tally, stop
-        self.crowd, self.counted, self.tries = (None, 0), 0, 0
+        self.crowd, self.counted, self.tries, self.suspects = (None, 0), 0, 0, []
 
     def unpack(self, y):
         parts = zip(self.cuts[:-1], self.cuts[1:], self.shapes, strict=True)
@@ -41,15 +41,22 @@ class March:
         if step is not None:
             control = {"rtol": 1e100, "atol": 1e100, "max_step": step}
         first = None if step is None else min(step, float(ts[-1]) - t)
-        field = lambda _, y: flat(self.piece.velocity(self.unpack(y)))
         with np.errstate(all="ignore"):
             make = getattr(scipy.integrate, method)
-            self.solver = make(field, t, flat(w0), float(ts[-1]), first_step=first, **control)
+            self.solver = make(self._field, t, flat(w0), float(ts[-1]), first_step=first, **control)
         if not self.solver.h_abs > 0:  # nan where the velocity overflows near the start
             self.tally.go_on(t, w0, None, "no first step can be chosen")
         self.natural = self.solver.h_abs
         self._count(0)
         self._arrive(v)
+
+    def _field(self, t, y):
+        v = self.piece.velocity(self.unpack(y))
+        if len(self.piece.sliding):
+            shares = self.piece.sliding_shares()
+            if not (shares.min() >= 0 and shares.max() <= 1):
+                self.suspects.append(t)
+        return flat(v)
 
     def state(self):
         return self.unpack(self.solver.y.copy())
@@ -64,7 +71,8 @@ class March:
                 self._count(1)
                 self._go_on(problem)
             end = self._ends()
-            exit = first_exit(self.piece, self.last, end, self._look())
+            inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
+            exit = first_exit(self.piece, self.last, end, self._look(), inside)
             if exit is None:
                 self.last, aim, aims = end, np.inf, 0
             elif exit.stuck:
@@ -88,7 +96,7 @@ class March:
         shortened = wait < self.natural or bound < solver.t + self.natural
         solver.t_bound, solver.status = bound, "running"
         solver.h_abs = self.step or min(self.natural, max(wait, 1e-3 * self.natural))
-        self.before, seen = self.last, solver.nfev
+        self.before, seen, self.suspects = self.last, solver.nfev, []
         with np.errstate(all="ignore"):
             problem = solver.step()
         tries = (solver.nfev - seen) // self.stages

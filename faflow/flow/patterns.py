@@ -76,7 +76,7 @@ def _wrong(piece, w, v, free):
     slack = SLACK * piece.sizes(v) + 1e-15 * abs(rates).max()
     back = (piece.side * rates < -slack) & free
     if len(piece.sliding):
-        shares = piece.shares()[piece.sliding]
+        shares = piece.sliding_shares()
         out = ~((shares > -SLACK) & (shares < 1 + SLACK))
         back[piece.sliding] = out & free[piece.sliding]
     return np.flatnonzero(back)

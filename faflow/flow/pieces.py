@@ -184,14 +184,17 @@ class Piece:
                 made[k][i] -= z[i, at] @ inverse(a.T @ a) @ a.T
         return tuple(made)
 
+    def sliding_shares(self):
+        """Masks of what slides, as last seen; those between 0 and 1 are slopes there are."""
+        n = self.sliding
+        with np.errstate(all="ignore"):
+            slope = self.errors[n] / self.flat(self.carried)[n]
+            return (slope - self.low[n]) / (self.high - self.low)[n]
+
     def shares(self):
         """Masks, flat, as last seen: 1 above the kink, 0 below, sliding units between."""
         made = (self.side > 0).astype(float)
-        n = self.sliding
-        if len(n):
-            carried = self.flat(self.carried)[n]
-            with np.errstate(all="ignore"):
-                made[n] = (self.errors[n] / carried - self.low[n]) / (self.high - self.low)[n]
+        made[self.sliding] = self.sliding_shares()
         return made
 
     def unreached(self, w):
