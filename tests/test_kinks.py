@@ -96,6 +96,14 @@ def test_a_unit_slides_until_its_slope_is_that_of_a_side(solver):
     assert (path.masks[0] == 1).all()
 
 
+def test_a_unit_that_nothing_pushes_back_dies():
+    """The one sample that it sees pushes it off, where it stays: it has crossed, not slid."""
+    (w,), path, _ = followed(*one_unit([[1.0]], [-1.0], [1.0]), [0, 5])
+    assert w[0][0, 0] == pytest.approx(0, abs=1e-13)
+    assert path.crossings == [(pytest.approx(1, abs=1e-13), 0, 0, 0, False)]
+    assert not path.stretches
+
+
 def test_a_repelling_kink_is_not_slid_along():
     """Up above zero and down below it: a start at the kink keeps the side of the plain rule."""
     problem = one_unit([[1.0]], [1.0], [0.0])
@@ -171,14 +179,15 @@ def test_what_slides_stays_on_its_kink_and_the_pattern_is_that_of_the_weights(ki
         (w,), path, _ = followed(rule, task, w0, [0, 3])
         for k, z in enumerate(ff.nets.forward(task, rule.weights(w))[0]):
             masks, drift = path.masks[k], 1e-13 if k == 0 else 1e-8
-            slides = (masks > 0) & (masks < 1)
-            assert (masks >= 0).all()
-            assert (masks <= 1).all()
+            slides = np.zeros(masks.shape, bool)
+            for stretch in path.sliding():
+                if stretch.layer == k:
+                    slides[stretch.unit, stretch.sample] = True
+            assert masks.min() > -1e-9
+            assert masks.max() < 1 + 1e-9
+            assert np.isin(masks[~slides], (0, 1)).all()
             assert abs(z[slides]).max(initial=0) < drift, seed
-            assert ((z > 0) == (masks == 1))[~slides].all(), seed
-        now = {(s.layer, s.unit, s.sample) for s in path.sliding()}
-        between = {k: np.argwhere((m > 0) & (m < 1)) for k, m in path.masks.items()}
-        assert now == {(k, int(i), int(s)) for k, at in between.items() for i, s in at}
+            assert (z * (masks - 1 / 2) > -drift)[~slides].all(), seed
 
 
 @pytest.mark.parametrize("phi", ["leaky_relu(0.1)", "leaky_relu(-1)"])

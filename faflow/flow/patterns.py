@@ -13,7 +13,10 @@ from ..solution import Unfinished
 from .response import inverse, response
 
 SLACK = 1e-9
-"""By how much a rate, relative to the largest, or a slope between 0 and 1 may be wrong."""
+"""By how much a rate, relative to the largest, or a slope, may be wrong."""
+
+NONE = 1e-13
+"""How near to 0 or 1 a slope's share of the way is that of a side."""
 
 
 def settle(piece, w, at, *, fixed=(), pushed=()):
@@ -65,19 +68,22 @@ def _searched(piece, w, free, moved, first):
         piece.hold(side, piece.errors)
         v = piece.velocity(w)
         slides = moved[np.array(sides) == 0]
-        if not len(_wrong(piece, w, v, free)) and attracts(piece, w, slides, v).all():
+        if not len(_wrong(piece, w, v, free, -SLACK)) and attracts(piece, w, slides, v).all():
             return v
     return None
 
 
-def _wrong(piece, w, v, free):
-    """Those that would leave the side they are on, or slide with no slope between the two."""
+def _wrong(piece, w, v, free, inner=NONE):
+    """Those that would leave the side they are on, or slide with no slope between the two.
+
+    inner: how far between; at the ends themselves a side does, as at units that die.
+    """
     rates = piece.rates(w, v)
     slack = SLACK * piece.sizes(v) + 1e-15 * abs(rates).max()
     back = (piece.side * rates < -slack) & free
     if len(piece.sliding):
         shares = piece.sliding_shares()
-        out = ~((shares > -SLACK) & (shares < 1 + SLACK))
+        out = ~((shares > inner) & (shares < 1 - inner))
         back[piece.sliding] = out & free[piece.sliding]
     return np.flatnonzero(back)
 
