@@ -10,6 +10,7 @@ import scipy.linalg
 
 import faflow as ff
 from faflow import data, laws
+from faflow.flow.crossings import Ends, first_exit
 from faflow.flow.integrate import Tally
 from faflow.flow.path import Path, Stretch
 from faflow.flow.pieces import Piece
@@ -320,6 +321,46 @@ def test_the_sharpness_rounds_by_a_share_of_the_pre_activations():
     z = w0[0] @ task.X
     offset = np.log(2) / sharpness(rule, task, w0, 1e-3)
     assert offset == pytest.approx(1e-3 * np.sqrt(np.mean(z**2)))
+
+
+def test_a_dip_within_one_step_is_an_exit():
+    """z = 1/10 - t + t² is positive at 0 and at 1, and zero first at (1 - √0.6)/2."""
+    _, task, w0 = one_unit([[1.0]], [1.0], [1.0])
+    piece = Piece(ff.GD(), task, w0)
+    one = lambda value: np.array([value])
+    start = Ends(0.0, one(0.1), one(-1.0), one(1.0), one(1e-13))
+    end = Ends(1.0, one(0.1), one(1.0), one(1.0), one(1e-13))
+    exit = first_exit(piece, start, end, None)
+    assert exit.t == pytest.approx((1 - np.sqrt(0.6)) / 2, abs=1e-14)
+    assert first_exit(piece, start._replace(z=one(1.0)), end._replace(z=one(1.0)), None) is None
+
+
+def test_what_slides_is_put_back_on_its_kink_without_moving_the_law():
+    """In two layers, from 1e-6 away; the law of the upper one moves by the square of that."""
+    rule, task, w = random(ff.FA, 1, (3, 5, 4, 2), bias=True)
+    piece, rows = Piece(rule, task, w), np.array([2, 7, 30, 33])
+    side = piece.side.copy()
+    side[rows] = 0
+    piece.hold(side)
+    near = piece.returned(w)
+    off = tuple(W + 1e-6 * np.cos(np.arange(W.size)).reshape(W.shape) for W in near)
+    back = piece.returned(off)
+    assert abs(piece.z(off)[rows]).max() > 1e-7
+    assert abs(piece.z(back)[rows]).max() < 1e-14
+    moved = [LAWS[ff.FA](rule, x, k=1) for x in (off, back)]
+    assert moved[1] == pytest.approx(moved[0], abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "phi", "seed"),
+    [(ff.FA, "leaky_relu(0.1)", 0), (ff.DFA, "relu", 0)],
+)
+def test_deep_networks_without_biases_go_on_where_inputs_vanish(kind, phi, seed):
+    """Where a step too large is not finite, or all units below a sample are off."""
+    rule, task, w0 = problems.problem(kind, phi, sizes=(2, 4, 4, 3, 2), seed=seed)
+    _, path, tally = followed(rule, task, w0, [0, 4], rtol=1e-8, atol=1e-10)
+    assert path.stretches
+    assert tally.accepted < 500
 
 
 def digits(kind, hidden, samples, T, **options):

@@ -170,7 +170,8 @@ class Piece:
         """`w` with what slides put back on its kink, by the least change of each unit's weights.
 
         That change is along inputs at which the weights are zero, so that it alters the square of
-        their norm, and with it a neuron's law, only by the square of what is put right.
+        their norm, and with it a neuron's law, only by the square of what is put right; the law of
+        the layer below, which has these weights in its potential, by as much as is put right.
         """
         made = list(w)
         layer, unit, sample = self.index[:, self.sliding]
