@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..nets import forward, replaced
-from .march import March
+from .kinked import March
 from .path import Path
 from .response import carries
 
