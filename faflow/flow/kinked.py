@@ -1,0 +1,241 @@
+"""A solver that goes from kink to kink."""
+
+from functools import cache
+
+import numpy as np
+
+from ..derivatives import flat
+from ..solution import Unfinished
+from .crossings import TOUCH, ends, first_exit, next_crossing
+from .engine_scipy import SOLVERS
+from .patterns import settle
+from .pieces import Piece
+
+CROWD = 1000
+"""Kinks met at times not told apart after which a run is given up."""
+
+
+class March:
+    """A solver and the piece that it is in."""
+
+    def __init__(self, rule, task, groups, path, tally, stop):
+        self.rule, self.task, self.groups = rule, task, groups
+        self.path, self.tally, self.stop = path, tally, stop
+        self.crowd, self.counted, self.tries, self.suspects = (None, 0), 0, 0, []
+
+    def unpack(self, y):
+        parts = zip(self.cuts[:-1], self.cuts[1:], self.shapes, strict=True)
+        return tuple(y[a:b].reshape(shape) for a, b, shape in parts)
+
+    def start(self, w0, ts, solver, control, step):
+        import scipy.integrate
+
+        self.shapes, self.cuts = [W.shape for W in w0], np.cumsum([0, *(W.size for W in w0)])
+        method, self.stages = SOLVERS[solver]
+        t, side = float(ts[0]), self.path.side if self.path.t == ts[0] else None
+        self.piece = piece = Piece(self.rule, self.task, w0, side)
+        at = (abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)
+        v = settle(piece, w0, at)
+        (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
+        self.step, self.control = step, control
+        if step is not None:
+            control = {"rtol": 1e100, "atol": 1e100, "max_step": step}
+        first = None if step is None else min(step, float(ts[-1]) - t)
+        with np.errstate(all="ignore"):
+            make = getattr(scipy.integrate, method)
+            self.solver = make(self._field, t, flat(w0), float(ts[-1]), first_step=first, **control)
+        if not self.solver.h_abs > 0:  # nan where the velocity overflows near the start
+            self.tally.go_on(t, w0, None, "no first step can be chosen")
+        self.natural = self.solver.h_abs
+        self._count(0)
+        self._arrive(v)
+
+    def _field(self, t, y):
+        v = self.piece.velocity(self.unpack(y))
+        if len(self.piece.sliding):
+            shares = self.piece.sliding_shares()
+            if not (shares.min() >= 0 and shares.max() <= 1):
+                self.suspects.append(t)
+        return flat(v)
+
+    def state(self):
+        return self.unpack(self.solver.y.copy())
+
+    def reach(self, goal):
+        """Go on to `goal`, piece by piece."""
+        solver, goal, aim, aims = self.solver, float(goal), np.inf, 0
+        while solver.t < goal:
+            kept, errors = (solver.t, solver.y, solver.f), self.piece.errors.copy()
+            problem = self._try(min(goal, aim))
+            if problem:
+                self._count(1)
+                self._go_on(problem)
+            end = self._ends()
+            inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
+            exit = first_exit(self.piece, self.last, end, self._look(), inside)
+            if exit is None:
+                self.last, aim, aims = end, np.inf, 0
+            elif exit.stuck:
+                solver.t, solver.y, solver.f = kept
+            elif not self._cut(kept, exit, aims > 3):
+                self._count(0)
+                solver.t, solver.y, solver.f = kept
+                self.piece.errors[:] = errors
+                aim, aims = exit.t + 1e-3 * (exit.t - solver.t), aims + 1
+                continue
+            self._count(0 if exit and exit.stuck else 1)
+            self._go_on(None)
+            if exit is not None:
+                self._meet(exit)
+                aim, aims = np.inf, 0
+
+    def _try(self, bound):
+        """A step of the solver, not beyond `bound`, and not far beyond the next kink foreseen."""
+        solver = self.solver
+        wait = 1.02 * next_crossing(self.piece, self.before, self.last)
+        shortened = wait < self.natural or bound < solver.t + self.natural
+        solver.t_bound, solver.status = bound, "running"
+        solver.h_abs = self.step or min(self.natural, max(wait, 1e-3 * self.natural))
+        self.before, seen, self.suspects = self.last, solver.nfev, []
+        with np.errstate(all="ignore"):
+            problem = solver.step()
+        tries = (solver.nfev - seen) // self.stages
+        self.tries += tries
+        self.natural = (
+            solver.h_abs if tries > 1 or not shortened else max(self.natural, solver.h_abs)
+        )
+        return problem
+
+    def _blind(self, times):
+        """A step within the tolerance that looks for no kinks, where rates say nothing of them."""
+        solver = self.solver
+        solver.t_bound, solver.status = (
+            solver.t + times * self.control["rtol"] * self.natural,
+            "running",
+        )
+        solver.h_abs = self.natural
+        solver.step()
+        self._arrive()
+
+    def _cut(self, kept, exit, anyway):
+        """Go back within the step just made to its exit, if that is precise enough; whether it is.
+
+        The cubic through both ends, h⁴s²(1 - s)²y⁗/24 from the flow at a share s of the step.
+        """
+        solver, (t, y, f) = self.solver, kept
+        h = solver.t - t
+        s = (exit.t - t) / h
+        turn = 2 * (y - solver.y) + h * (f + solver.f)
+        size = self.control["atol"] + self.control["rtol"] * abs(y)
+        if not anyway and np.sqrt(np.mean(((s * (1 - s)) ** 2 * turn / size) ** 2)) > 0.1:
+            return False
+        if s < 1:
+            solver.y = y + s * (
+                h * f + s * (3 * (solver.y - y) - h * (2 * f + solver.f) + s * turn)
+            )
+            solver.t = exit.t
+            solver.f = flat(self.piece.velocity(self.unpack(solver.y)))
+        return True
+
+    def _count(self, accepted):
+        made = self.piece.evaluations - self.counted
+        self.counted = self.piece.evaluations
+        self.tally.count(made, self.tries, accepted)
+        self.tries = 0
+
+    def _go_on(self, problem):
+        solver = self.solver
+        self.tally.go_on(solver.t, self.unpack(solver.y), solver.step_size, problem)
+
+    def _ends(self):
+        return ends(self.piece, self.solver.t, *map(self.unpack, (self.solver.y, self.solver.f)))
+
+    def _look(self):
+        """z and the shares at a time inside the last step."""
+        inside = cache(self.solver.dense_output)
+
+        def look(t):
+            w = self.unpack(inside()(t))
+            if len(self.piece.sliding):
+                self.piece.velocity(w)
+            return self.piece.z(w), self.piece.shares()
+
+        return look
+
+    def _meet(self, exit):
+        """Take the pattern that goes on from a kink."""
+        piece, solver = self.piece, self.solver
+        leaves = piece.side[exit.entry] == 0
+        here = self.last if exit.stuck else self._ends() if leaves else self._polished(exit.entry)
+        w, side = self.unpack(solver.y), piece.side.copy()
+        at = (abs(here.z) <= here.tiny) | (side == 0)
+        if (abs(here.z) > here.tiny)[side == 0].any():
+            solver.y = flat(piece.returned(w))
+            w = self.unpack(solver.y)
+        at[exit.entry] = True
+        if leaves:
+            side[exit.entry] = 1 if here.shares[exit.entry] > 0.5 else -1
+            piece.hold(side, piece.errors)
+            v = settle(piece, w, at, fixed=[exit.entry])
+        else:
+            v = None if exit.stuck else settle(piece, w, at)
+            if piece.side[exit.entry] == side[exit.entry]:  # the rate says nothing, the step did
+                v = settle(piece, w, at, pushed=[exit.entry])
+        self.path.turn(float(solver.t), piece.side, self._place)
+        self._arrive(v)
+        self._crowded(exit)
+
+    def _polished(self, entry):
+        """Shift the state along its velocity to where z is zero, by so little that it is exact."""
+        piece, solver = self.piece, self.solver
+        for _ in range(4):
+            here = self._ends()
+            if abs(here.z[entry]) <= here.tiny[entry]:
+                break
+            with np.errstate(all="ignore"):
+                shift = -here.z[entry] / here.rates[entry]
+            if not abs(shift) <= 1e-3 * self.natural or solver.t + shift < self.last.t:
+                break
+            solver.y, solver.t = solver.y + shift * solver.f, solver.t + shift
+            solver.f = flat(piece.velocity(self.unpack(solver.y)))
+        return here
+
+    def _arrive(self, v=None):
+        """Take the velocity of the piece that begins here."""
+        solver = self.solver
+        w = self.unpack(solver.y)
+        v = self.piece.velocity(w) if v is None else v
+        solver.f = flat(v)
+        self.before = self.last = ends(self.piece, solver.t, w, v)
+        if self.stop and len(self.piece.sliding):
+            self._raise_slide()
+
+    def masks(self):
+        made = self.piece.split(self.last.shares)
+        return {k: shares[:, self.groups] for k, shares in made.items()}
+
+    def _place(self, entry):
+        layer, unit, column = (int(i) for i in self.piece.index[:, entry])
+        return layer, unit, [int(s) for s in np.flatnonzero(self.groups == column)]
+
+    def _crowded(self, exit):
+        """Go past a time at which kinks do not end, by a step within the tolerance."""
+        t, count = self.crowd
+        near = t is not None and self.solver.t - t <= 1e-12 * max(1.0, abs(t))
+        self.crowd = (t, count + 1) if near else (self.solver.t, 0)
+        if count and not count % 8:
+            self._blind(2.0 ** (count // 8))
+        if count > CROWD:
+            layer, unit, samples = self._place(exit.entry)
+            raise Unfinished(
+                f"Stopped at t = {self.solver.t:.6g}: {CROWD} kinks were met there, the last by"
+                f" unit {unit} of hidden layer {layer} for sample {samples[0]}; use"
+                " kinks='smooth', or fixed steps, such as step=1e-3."
+            )
+
+    def _raise_slide(self):
+        layer, unit, samples = self._place(self.piece.sliding[0])
+        raise Unfinished(
+            f"Stopped at t = {self.solver.t:.6g}: the pre-activation of unit {unit} of hidden layer"
+            f" {layer} for sample {samples[0]} slides along its kink; use kinks='slide' to go on."
+        )

@@ -1,0 +1,87 @@
+"""What a flow did at its kinks: crossings, stretches of sliding, and the pattern it ended in."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Crossing(NamedTuple):
+    """A pre-activation that passed its kink: `up` from below, else down."""
+
+    t: float
+    layer: int
+    unit: int
+    sample: int
+    up: bool
+
+
+class Stretch(NamedTuple):
+    """A time over which a pre-activation slid along its kink.
+
+    stop: None while it slides.  before, after: the sides, +1 or -1, from which it came and to which
+    it left; None where it slid from the start, or slides still.
+    """
+
+    layer: int
+    unit: int
+    sample: int
+    start: float
+    stop: float | None = None
+    before: int | None = None
+    after: int | None = None
+
+
+class Path:
+    """The record of a run through kinks.
+
+    crossings: every `Crossing`, in order.  stretches: every `Stretch`, in order of their starts.
+    t: the time reached.  masks: {hidden layer: (units, samples)}, 1 above the kink and 0 below;
+    between the two where a unit slides, its slope that share of the way from the lower branch's.
+    """
+
+    def __init__(self):
+        self.crossings, self.stretches, self.masks = [], [], {}
+        self.t, self.side = None, np.zeros(0, np.int8)
+        self._open = {}
+
+    def sliding(self):
+        """The stretches that have not ended, as they are at the time reached."""
+        return [self.stretches[n] for n in sorted(self._open.values())]
+
+    def begin(self, t, side, places):
+        """The pattern at the start; places: (layer, unit, samples) of each entry of `side`."""
+        self.t, self.side = t, side.copy()
+        for entry in np.flatnonzero(side == 0):
+            self._enter(t, entry, places(entry), None)
+
+    def turn(self, t, side, places):
+        """The pattern `side` from `t` on.  Returns the entries that changed."""
+        changed = np.flatnonzero(side != self.side)
+        for entry in changed:
+            was, now, place = int(self.side[entry]), int(side[entry]), places(entry)
+            if was == 0:
+                for n in self._open_at(entry, place):
+                    self.stretches[n] = self.stretches[n]._replace(stop=t, after=now)
+            elif now == 0:
+                self._enter(t, entry, place, was)
+            else:
+                layer, unit, samples = place
+                self.crossings += [Crossing(t, layer, unit, s, now > 0) for s in samples]
+        self.t, self.side = t, side.copy()
+        return changed
+
+    def _enter(self, t, entry, place, was):
+        layer, unit, samples = place
+        for sample in samples:
+            self._open[layer, unit, sample] = len(self.stretches)
+            self.stretches.append(Stretch(layer, unit, sample, t, before=was))
+
+    def _open_at(self, entry, place):
+        layer, unit, samples = place
+        return [self._open.pop((layer, unit, sample)) for sample in samples]
+
+    def __str__(self):
+        crossed = f"{len(self.crossings)} kinks crossed"
+        ended = sum(s.stop is not None for s in self.stretches)
+        slid = f"{len(self.stretches)} stretches of sliding, {ended} of which ended"
+        return f"{crossed}; {slid}" if self.stretches else crossed

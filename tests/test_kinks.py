@@ -1,0 +1,393 @@
+"""Flows through kinks: closed forms, laws, the limits of smoothed activations and of small steps.
+
+In the closed forms one ReLU unit sees errors that are given, so that it moves in straight lines.
+"""
+
+import numpy as np
+import problems
+import pytest
+import scipy.linalg
+
+import faflow as ff
+from faflow import data, laws
+from faflow.flow.crossings import Ends, first_exit
+from faflow.flow.integrate import Tally
+from faflow.flow.path import Path, Stretch
+from faflow.flow.pieces import Piece
+from faflow.flow.response import response
+from faflow.flow.sliding import slide
+from faflow.flow.smoothed import rounded, sharpness, smoothed
+from faflow.losses import Loss, any_loss
+
+SIZES = (3, 6, 2)
+
+
+def followed(rule, task, w0, ts, *, solver="dop853", rtol=1e-10, atol=1e-12, path=None, **more):
+    """(states at ``ts[1:]``, path, tally)"""
+    path, tally = Path() if path is None else path, Tally(rule, task, 10**6, None, 1.0)
+    options = {"solver": solver, "rtol": rtol, "atol": atol, "tally": tally, "path": path} | more
+    return list(slide(rule, task, w0, ts, **options)), path, tally
+
+
+def gap(a, b):
+    return max(abs(x - y).max() for x, y in zip(a, b, strict=True))
+
+
+def euler(rule, task, w, T, steps):
+    for _ in range(steps):
+        w = tuple(W + T / steps * V for W, V in zip(w, rule(task, w), strict=True))
+    return w
+
+
+def random(kind, seed, sizes=SIZES, **options):
+    return problems.problem(kind, "relu", sizes=sizes, seed=seed, **options)
+
+
+def one_unit(X, errors, w, loss=any_loss, **options):
+    """FA of one ReLU unit with B = 1: (rule, task, w0)."""
+    rule = ff.FA((np.ones((1, 1)),), **options)
+    return rule, ff.Task(X, [errors], "relu", loss), (np.array([w], float), np.array([[1.0]]))
+
+
+@pytest.mark.parametrize("solver", ["dop853", "rk45"])
+def test_a_kink_is_passed_where_both_fields_agree(solver):
+    """z = w and -w: w = 1 - t until t = 1, then -2(t - 1); W₂ moves by ∫ Σ error · z₊."""
+    problem = one_unit([[1.0, -1.0]], [-1.0, 2.0], [1.0])
+    (w,), path, _ = followed(*problem, [0, 2], solver=solver)
+    assert w[0][0, 0] == pytest.approx(-2, abs=1e-13)
+    assert w[1][0, 0] == pytest.approx(1 - 1 / 2 + 2, abs=1e-9)
+    assert [c[1:] for c in path.crossings] == [(0, 0, 0, False), (0, 0, 1, True)]
+    assert [c.t for c in path.crossings] == pytest.approx([1, 1], abs=1e-13)
+    assert not path.stretches
+    assert (path.masks[0] == [[0, 1]]).all()
+
+
+def test_a_unit_slides_for_ever():
+    """z₀ = w₁ falls at ½ and would rise at ½ below 0: from t = 2 it stays, its slope ½."""
+    problem = one_unit([[1.0, 0.5], [0.0, 1.0]], [-1.0, 1.0], [1.0, 1.0])
+    states, path, _ = followed(*problem, [0, 1, 2, 50])
+    for t, w in zip((1, 2, 50), states, strict=True):
+        assert w[0][0] == pytest.approx([max(1 - t / 2, 0), 1 + t], abs=1e-12)
+    (stretch,) = path.stretches
+    assert stretch == Stretch(0, 0, 0, pytest.approx(2, abs=1e-13), None, 1, None)
+    assert path.sliding() == [stretch]
+    assert path.masks[0][0] == pytest.approx([1 / 2, 1], abs=1e-12)
+
+
+def growing():
+    """A unit that starts on the kink of sample 0 and slides until its slope is 1, at t = log 2.
+
+    W₂ = 1 stands still; errors are Y + f.  Sliding, w = (0, eᵗ) and the slope is eᵗ / 2.
+    """
+    loss = Loss("growing", lambda f, Y: -((Y + f) ** 2).sum() / 2, lambda f, Y: Y + f)
+    X = [[1.0, 0.5], [0.0, 1.0]]
+    return one_unit(X, [-1.0, 0.0], [0.0, 1.0], loss, rates=(1, 0))
+
+
+@pytest.mark.parametrize("solver", ["dop853", "rk45"])
+def test_a_unit_slides_until_its_slope_is_that_of_a_side(solver):
+    (half, end), path, _ = followed(*growing(), [0, 0.5, 1.5], solver=solver)
+    assert half[0][0] == pytest.approx([0, np.exp(0.5)], abs=1e-10)
+    (stretch,) = path.stretches
+    assert stretch == Stretch(0, 0, 0, 0, pytest.approx(np.log(2), abs=1e-8), None, 1)
+    both = np.array([[1 + 1 / 4, 1 / 2], [1 / 2, 1]])  # dw/dt = both w - (1, 0), after log 2
+    rest = np.linalg.solve(both, [1, 0])
+    after = scipy.linalg.expm((1.5 - np.log(2)) * both) @ (np.array([0, 2]) - rest) + rest
+    assert end[0][0] == pytest.approx(after, abs=1e-9)
+    assert (path.masks[0] == 1).all()
+
+
+def test_a_unit_that_nothing_pushes_back_dies():
+    """The one sample that it sees pushes it off, where it stays: it has crossed, not slid."""
+    (w,), path, _ = followed(*one_unit([[1.0]], [-1.0], [1.0]), [0, 5])
+    assert w[0][0, 0] == pytest.approx(0, abs=1e-13)
+    assert path.crossings == [(pytest.approx(1, abs=1e-13), 0, 0, 0, False)]
+    assert not path.stretches
+
+
+def test_a_repelling_kink_is_not_slid_along():
+    """Up above zero and down below it: a start at the kink keeps the side of the plain rule."""
+    problem = one_unit([[1.0]], [1.0], [0.0])
+    (w,), path, _ = followed(*problem, [0, 2])
+    assert w[0] == 0
+    assert not path.stretches
+    (w,), *_ = followed(*one_unit([[1.0]], [1.0], [1e-3]), [0, 2])
+    assert w[0] == pytest.approx(2.001)
+
+
+LAWS = {
+    ff.GD: laws.neuron_potential_balance,
+    ff.FA: laws.neuron_feedback_balance,
+    ff.DFA: laws.neuron_feedback_balance,
+}
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", LAWS)
+@pytest.mark.parametrize("sizes", [SIZES, (3, 5, 4, 2)])
+def test_the_law_of_each_neuron_is_kept_while_it_slides(kind, sizes, bias, factor=100):
+    """½|row of W₁|² less the potential of the column above; DFA's in its last hidden layer."""
+    slid = 0
+    for seed in (0, 2, 3):
+        rule, task, w0 = random(kind, seed, sizes, bias=bias)
+        (w,), path, _ = followed(rule, task, w0, [0, 3], rtol=1e-9, atol=1e-11)
+        for k in range(len(sizes) - 2) if kind is not ff.DFA else [len(sizes) - 3]:
+            start, end = (LAWS[kind](rule, x, k=k) for x in (w0, w))
+            assert end == pytest.approx(start, abs=factor * 1e-9 * abs(start).max()), seed
+        slid += len(path.stretches)
+    assert slid
+
+
+def test_learned_feedback_and_decay_keep_their_law_while_they_slide(factor=100):
+    """W - Bᵀ decays by itself."""
+    rule, task, w0 = random(ff.KolenPollack, 0, decay=0.1)
+    (w,), path, _ = followed(rule, task, w0, [0, 3])
+    expected = np.exp(-0.3) * laws.mirror_difference(rule, w0)
+    assert laws.mirror_difference(rule, w) == pytest.approx(expected, abs=factor * 1e-10)
+    assert path.stretches
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA])
+@pytest.mark.parametrize("seed", range(10))
+def test_small_steps_tend_to_the_flow(kind, seed):
+    """First order: sixteen times smaller steps, at least five times smaller errors."""
+    rule, task, w0 = random(kind, seed)
+    (w,), *_ = followed(rule, task, w0, [0, 1])
+    coarse, fine = (gap(euler(rule, task, w0, 1, n), w) for n in (125, 2000))
+    assert fine < coarse / 5
+    assert fine < 2e-3
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA])
+@pytest.mark.parametrize("seed", range(10))
+def test_smoothed_activations_tend_to_the_flow(kind, seed):
+    """As log β / β: at four times the β at least 2.5 times nearer."""
+    rule, task, w0 = random(kind, seed)
+    (w,), *_ = followed(rule, task, w0, [0, 1])
+    options = {"rtol": 1e-8, "atol": 1e-10, "solver": "dop853"}
+    end = lambda beta: ff.integrate(rule, smoothed(task, beta), w0, [0, 1], **options).final
+    far, near = (gap(end(beta), w) for beta in (1600, 6400))
+    assert near < far / 2.5
+    assert near < 60 / 6400
+
+
+@pytest.mark.parametrize("sizes", [SIZES, (3, 5, 4, 2)])
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.KolenPollack])
+def test_what_slides_stays_on_its_kink_and_the_pattern_is_that_of_the_weights(kind, sizes):
+    """To rounding in the first layer, whose z is linear in the weights; to tolerance above it."""
+    for seed in (0, 2, 3):
+        rule, task, w0 = random(kind, seed, sizes, bias=True)
+        (w,), path, _ = followed(rule, task, w0, [0, 3])
+        for k, z in enumerate(ff.nets.forward(task, rule.weights(w))[0]):
+            masks, drift = path.masks[k], 1e-13 if k == 0 else 1e-8
+            slides = np.zeros(masks.shape, bool)
+            for stretch in path.sliding():
+                if stretch.layer == k:
+                    slides[stretch.unit, stretch.sample] = True
+            assert masks.min() > -1e-9
+            assert masks.max() < 1 + 1e-9
+            assert np.isin(masks[~slides], (0, 1)).all()
+            assert abs(z[slides]).max(initial=0) < drift, seed
+            assert (z * (masks - 1 / 2) > -drift)[~slides].all(), seed
+
+
+@pytest.mark.parametrize("phi", ["leaky_relu(0.1)", "leaky_relu(-1)"])
+def test_other_slopes_slide_too(phi):
+    """A leaky one, and the absolute value, against small steps."""
+    slid = 0
+    for seed in range(3):
+        rule, task, w0 = problems.problem(ff.FA, phi, sizes=SIZES, seed=seed)
+        (w,), path, _ = followed(rule, task, w0, [0, 1])
+        coarse, fine = (gap(euler(rule, task, w0, 1, n), w) for n in (125, 2000))
+        assert fine < coarse / 5, seed
+        slid += len(path.stretches)
+    assert slid
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA])
+def test_equal_samples_slide_as_one(kind):
+    """Each of two with half the share of the error; their targets may differ."""
+    rule, task, w0 = random(kind, 0)
+    X, Y = np.hstack([task.X, task.X[:, :2]]), np.hstack([task.Y, task.Y[:, :2] + 0.3])
+    twice = ff.Task(X, Y, "relu")
+    (w,), path, _ = followed(rule, twice, w0, [0, 1])
+    assert gap(euler(rule, twice, w0, 1, 8000), w) < 1e-3
+    assert (path.masks[0][:, :2] == path.masks[0][:, 5:]).all()
+    pairs = {(s.layer, s.unit, s.sample) for s in path.stretches}
+    assert {(0, i, s + 5) for _, i, s in pairs if s < 2} == {p for p in pairs if p[2] >= 5}
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
+def test_the_response_of_rates_to_errors_is_their_difference_quotient(kind):
+    """In three hidden layers, each with something that slides; for GD a Gram matrix."""
+    rule, task, w = random(kind, 1, (3, 5, 4, 4, 2), bias=True)
+    piece = Piece(rule, task, w)
+    side, rows = piece.side.copy(), np.array([2, 7, 30, 33, 50])
+    side[rows] = 0
+    piece.hold(side)
+    seen = np.zeros((5, 5))
+    still = piece.rates(w, piece.held_velocity(w))[rows]
+    for c, row in enumerate(rows):
+        piece.errors[:] = 0
+        piece.errors[row] = 1
+        seen[:, c] = piece.rates(w, piece.held_velocity(w))[rows] - still
+    made = response(piece, w, rows)
+    assert made == pytest.approx(seen, abs=1e-12 * abs(seen).max())
+    if kind is ff.GD:
+        assert made == pytest.approx(made.T)
+
+
+class Doubled(ff.Rule):
+    """Twice gradient descent, with a velocity of its own."""
+
+    def velocity(self, task, w):
+        return tuple(2 * V for V in ff.GD().velocity(task, w))
+
+
+def test_a_rule_with_a_velocity_of_its_own_slides():
+    for sizes in (SIZES, (3, 5, 4, 2)):
+        _, task, w0 = random(ff.GD, 3, sizes)
+        (w,), path, _ = followed(ff.GD(), task, w0, [0, 2])
+        (same,), again, _ = followed(Doubled(), task, w0, [0, 1])
+        assert gap(w, same) < 1e-8
+        assert [s[:3] for s in again.stretches] == [s[:3] for s in path.stretches] != []
+
+
+def test_a_sample_without_input_costs_nothing():
+    """Its pre-activations are zero for ever, and neither cross nor slide."""
+    rule, task, w0 = random(ff.FA, 0)
+    more = ff.Task(
+        np.hstack([task.X, np.zeros((3, 1))]), np.hstack([task.Y, task.Y[:, :1]]), "relu"
+    )
+    (w,), _, plain = followed(rule, task, w0, [0, 3])
+    (same,), path, tally = followed(rule, more, w0, [0, 3])
+    assert gap(w, same) < 1e-12
+    assert tally.evaluations <= 1.1 * plain.evaluations
+    assert all(s.sample < 5 for s in path.stretches)
+
+
+def test_weights_of_zero_stay_where_the_rule_leaves_them():
+    rule, task, w0 = random(ff.GD, 0)
+    zero = tuple(0 * W for W in w0)
+    (w,), path, _ = followed(rule, task, zero, [0, 5])
+    assert gap(w, zero) == 0
+    assert not path.stretches
+
+
+def test_a_run_goes_on_where_another_ended():
+    """Over a jump of the decay, with what slides sliding on."""
+    rule, task, w0 = random(ff.FA, 0)
+    (whole,), path, _ = followed(rule, task, w0, [0, 3])
+    (half,), parts, _ = followed(rule, task, w0, [0, 1.5])
+    (end,), *_ = followed(rule, task, half, [1.5, 3], path=parts)
+    assert gap(end, whole) < 1e-9
+    assert [s[:3] for s in parts.stretches] == [s[:3] for s in path.stretches]
+    assert [c[1:] for c in parts.crossings] == [c[1:] for c in path.crossings]
+
+
+def test_a_run_stops_at_the_first_slide_when_asked():
+    rule, task, w0 = problems.sliding()
+    with pytest.raises(ff.Unfinished, match=r"t = 0\.0296321: .* unit 0 .* sample 0 slides along"):
+        followed(rule, task, w0, [0, 2], stop=True)
+
+
+def test_what_cannot_be_followed_is_refused_in_a_sentence():
+    rule, task, w0 = random(ff.FA, 0)
+    ramp = ff.nets.Activation("ramp", lambda z: z, lambda z, e: e, None, smooth=False)
+    with pytest.raises(ValueError, match="degree 1, but ramp has degree None"):
+        followed(rule, ff.Task(task.X, task.Y, ramp), w0, [0, 1])
+    with pytest.raises(ValueError, match="give SignFA a beta"):
+        followed(ff.SignFA(), task, w0, [0, 1])
+    with pytest.raises(ValueError, match="dop853 or rk45, not radau"):
+        followed(rule, task, w0, [0, 1], solver="radau")
+    large = ff.Task(np.zeros((3, 10_000)), np.zeros((2, 10_000)), "relu")
+    with pytest.raises(ValueError, match=r"at most 50000 .* has 60000"):
+        followed(rule, large, w0, [0, 1])
+
+
+def test_rounded_activations_are_near_by_log_two_over_beta():
+    z = np.linspace(-2, 2, 1001)
+    for name, a in (("relu", 0), ("leaky_relu(0.1)", 0.1), ("leaky_relu(-1)", -1)):
+        phi = ff.nets.activation(name)
+        off = rounded(phi, 40.0).f(z) - phi.f(z)
+        assert off.max() == pytest.approx((1 - a) * np.log(2) / 40)
+        assert off.min() >= -1e-15
+        slope = (rounded(phi, 40.0).f(z + 1e-6) - rounded(phi, 40.0).f(z - 1e-6)) / 2e-6
+        assert rounded(phi, 40.0).pull(z, np.ones_like(z)) == pytest.approx(slope, abs=1e-7)
+
+
+def test_the_sharpness_rounds_by_a_share_of_the_pre_activations():
+    rule, task, w0 = random(ff.GD, 0)
+    z = w0[0] @ task.X
+    offset = np.log(2) / sharpness(rule, task, w0, 1e-3)
+    assert offset == pytest.approx(1e-3 * np.sqrt(np.mean(z**2)))
+
+
+def test_a_dip_within_one_step_is_an_exit():
+    """z = 1/10 - t + t² is positive at 0 and at 1, and zero first at (1 - √0.6)/2."""
+    _, task, w0 = one_unit([[1.0]], [1.0], [1.0])
+    piece = Piece(ff.GD(), task, w0)
+    one = lambda value: np.array([value])
+    start = Ends(0.0, one(0.1), one(-1.0), one(1.0), one(1e-13))
+    end = Ends(1.0, one(0.1), one(1.0), one(1.0), one(1e-13))
+    exit = first_exit(piece, start, end, None)
+    assert exit.t == pytest.approx((1 - np.sqrt(0.6)) / 2, abs=1e-14)
+    assert first_exit(piece, start._replace(z=one(1.0)), end._replace(z=one(1.0)), None) is None
+
+
+def test_what_slides_is_put_back_on_its_kink_without_moving_the_law():
+    """In two layers, from 1e-6 away; the law of the upper one moves by the square of that."""
+    rule, task, w = random(ff.FA, 1, (3, 5, 4, 2), bias=True)
+    piece, rows = Piece(rule, task, w), np.array([2, 7, 30, 33])
+    side = piece.side.copy()
+    side[rows] = 0
+    piece.hold(side)
+    near = piece.returned(w)
+    off = tuple(W + 1e-6 * np.cos(np.arange(W.size)).reshape(W.shape) for W in near)
+    back = piece.returned(off)
+    assert abs(piece.z(off)[rows]).max() > 1e-7
+    assert abs(piece.z(back)[rows]).max() < 1e-14
+    moved = [LAWS[ff.FA](rule, x, k=1) for x in (off, back)]
+    assert moved[1] == pytest.approx(moved[0], abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "phi", "seed"),
+    [(ff.FA, "leaky_relu(0.1)", 0), (ff.DFA, "relu", 0)],
+)
+def test_deep_networks_without_biases_go_on_where_inputs_vanish(kind, phi, seed):
+    """Where a step too large is not finite, or all units below a sample are off."""
+    rule, task, w0 = problems.problem(kind, phi, sizes=(2, 4, 4, 3, 2), seed=seed)
+    _, path, tally = followed(rule, task, w0, [0, 4], rtol=1e-8, atol=1e-10)
+    assert path.stretches
+    assert tally.accepted < 500
+
+
+def digits(kind, hidden, samples, T, **options):
+    task = data.digits(samples=samples, scale="unit").task("relu")
+    rule = kind.random((64, hidden, 10), seed=0)
+    w0 = rule.start((64, hidden, 10), seed=0)
+    return rule, w0, followed(rule, task, w0, [0, T], **options)
+
+
+def test_a_network_on_digits_reaches_its_end_at_a_tight_tolerance(factor=100):
+    """Where dop853 stalls; the law to tolerance, and the end that of a tighter run."""
+    pytest.importorskip("sklearn")
+    rule, w0, ((w,), path, _) = digits(ff.FA, 4, 40, 20, solver="rk45", rtol=1e-8, atol=1e-10)
+    start, end = (laws.neuron_feedback_balance(rule, x) for x in (w0, w))
+    assert end == pytest.approx(start, abs=factor * 1e-8)
+    assert len(path.stretches) > 10
+    _, _, ((again,), *_) = digits(ff.FA, 4, 40, 20, rtol=1e-10, atol=1e-12)
+    assert gap(w, again) < factor * 1e-8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA])
+def test_a_larger_network_on_digits_reaches_its_end(kind, factor=100):
+    """64-16-10 on 200 samples, 3,200 pre-activations."""
+    pytest.importorskip("sklearn")
+    rule, w0, ((w,), path, _) = digits(kind, 16, 200, 20, solver="rk45", rtol=1e-8, atol=1e-10)
+    start, end = (laws.neuron_potential_balance(rule, x) for x in (w0, w))
+    assert end == pytest.approx(start, abs=factor * 1e-8)
+    assert len(path.crossings) > 1000
+    assert len(path.stretches) > 100
