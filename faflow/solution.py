@@ -61,6 +61,8 @@ class Solution:
     observed: name to (times, …) array.
     final: the state at the last time.
     made: solver, tolerances, steps, wall time and versions, as plain values.
+    kinks: of a piecewise linear network whose kinks were followed, the `Path` of its flow: its
+        crossings, stretches of sliding and the masks at the end.
     """
 
     ts: np.ndarray
@@ -70,6 +72,7 @@ class Solution:
     made: dict = field(default_factory=dict)
     observed: dict = field(default_factory=dict)
     final: tuple = ()
+    kinks: Any = None
 
     def __len__(self):
         return len(self.ts)

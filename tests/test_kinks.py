@@ -10,23 +10,27 @@ import scipy.linalg
 
 import faflow as ff
 from faflow import data, laws
+from faflow.flow.control import Control
 from faflow.flow.crossings import Ends, first_exit
-from faflow.flow.integrate import Tally
 from faflow.flow.path import Path, Stretch
 from faflow.flow.pieces import Piece
 from faflow.flow.response import response
-from faflow.flow.sliding import slide
+from faflow.flow.sliding import Follower, check
 from faflow.flow.smoothed import rounded, sharpness, smoothed
 from faflow.losses import Loss, any_loss
 
 SIZES = (3, 6, 2)
 
 
-def followed(rule, task, w0, ts, *, solver="dop853", rtol=1e-10, atol=1e-12, path=None, **more):
-    """(states at ``ts[1:]``, path, tally)"""
-    path, tally = Path() if path is None else path, Tally(rule, task, 10**6, None, 1.0)
-    options = {"solver": solver, "rtol": rtol, "atol": atol, "tally": tally, "path": path} | more
-    return list(slide(rule, task, w0, ts, **options)), path, tally
+def followed(rule, task, w0, ts, *, solver="dop853", rtol=1e-10, atol=1e-12, path=None, stop=False):
+    """(states at ``ts[1:]``, path, run)"""
+    path = Path() if path is None else path
+    check(rule, task, w0)
+    control = Control.of(rtol, atol, [W.size for W in w0])
+    run = Follower(rule, task, ts[0], w0, solver=solver, control=control, path=path, stop=stop)
+    run.advance(list(ts[1:]), 10**6)
+    assert not run.stuck
+    return [w for _, w in run.reached], path, run
 
 
 def gap(a, b):

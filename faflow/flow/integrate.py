@@ -1,24 +1,24 @@
 """Integrate a rule as an ODE in its matrices: the verb."""
 
-import sys
 import time
 from contextlib import suppress
-from importlib.util import find_spec
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
-from ..extras import needs
 from ..progress import progress
 from ..solution import Interrupted, Lifted, Solution, Unfinished, evaluated
-from . import engine_diffrax, engine_scipy
+from . import engine_scipy
 from .checks import ready, times
+from .choice import default_solver, engine_of, is_number, relief, tolerances
 from .control import Control
 from .march import Tally, march
+from .path import Path
 from .reduce import reduce as reduced
-
-SOLVERS = [*dict.fromkeys([*engine_scipy.SOLVERS, *engine_diffrax.SOLVERS])]
-COARSE = 1e-5
-"""Relative tolerances above this are reached with fewer evaluations by RKC2 than by ROCK4."""
+from .sliding import Follower, chosen
+from .smoothed import sharpness, smoothed
 
 
 def integrate(
@@ -29,9 +29,10 @@ def integrate(
     *,
     engine="auto",
     solver=None,
-    rtol=1e-10,
-    atol=1e-12,
+    rtol=None,
+    atol=None,
     step=None,
+    kinks=None,
     max_steps=20_000,
     max_seconds=None,
     observe=None,
@@ -47,14 +48,19 @@ def integrate(
         for some seconds first), rkc2 or rock4 (either: stabilised, for stiff flows).  None takes
         dop853, or tsit5 and, for rtol below 1e-7, dopri8, and goes over to a stabilised one where
         stability limits the steps, as ``made["solver"]`` says then.
-    step: fixed steps of this size, shortened to end at every time, in place of error control by
-        rtol and atol: for piecewise linear networks, whose flows slide along kinks.
+    rtol, atol: relative and absolute tolerance; 1e-10, or 1e-5 where kinks are ignored, and a
+        hundredth of rtol.  Errors are measured by matrices: the largest, over those of the state,
+        of the Frobenius norm of its error over ``atol √entries + rtol |W|``.
+    step: fixed steps of this size, shortened to end at every time, in place of error control.
+    kinks: of a piecewise linear network.  "slide" follows the flow through them and, where both
+        sides push back, along them, exactly, and records it as ``.kinks`` of the solution; "stop"
+        ends the run where it first slides; "smooth" rounds them off (errors of a percent);
+        "ignore" takes them for smooth, by a method of low order.  None takes "slide" for SciPy and
+        the package's activations of degree 1, up to 20,000 units times samples; else "ignore".
     max_steps, max_seconds: budgets of the whole run.
     observe: ``{name: law}`` recorded at every time instead of the weights.
     reduce: "auto" integrates a smaller problem with exactly the same flow, where `faflow.reduce`
         finds one, and says so in ``made``; full weights are made when they are asked for.
-    Errors are measured by matrices: the largest, over those of the state, of the Frobenius norm of
-    the error over ``atol √entries + rtol |W|``.
     show_progress: a bar on long runs; None shows it on a terminal.
     Returns a `Solution`.  Raises ValueError or TypeError for bad input; `Unfinished` (a
     RuntimeError) if a budget ends, the weights blow up or the flow slides along a kink; and
@@ -63,19 +69,32 @@ def integrate(
     """
     w0, ts = ready(rule, task, w0), times(ts)
     rule.check_times(ts)
-    tolerances(rtol, atol)
-    engine, solver, relief = _chosen(engine, solver, rtol, step, task)
+    engine, solver = engine_of(engine, solver)
+    follows = engine is engine_scipy and solver in (None, "dop853", "rk45")
+    kinks = chosen(kinks, rule, task, w0, follows, step)
+    rtol = (1e-5 if kinks == "ignore" else 1e-10) if rtol is None else rtol
+    atol = rtol / 100 if atol is None and is_number(rtol) else atol
+    controlled = tolerances(rtol, atol)
     budgets = {"step": step, "max_steps": max_steps, "max_seconds": max_seconds}
     for what, value in budgets.items():
-        if not (value is None or (_is_number(value) and value > 0)):
+        if not (value is None or (is_number(value) and value > 0)):
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     if step is not None and solver in ("radau", *engine_scipy.STABILISED):
         raise ValueError(f"{solver} takes no fixed steps; leave step= or choose dop853 or rk45.")
-    control = Control.of(rtol, atol, [W.size for W in w0], step)
+    relieved = relief(solver, rtol, step, kinks)
+    solver = solver or default_solver(engine, rtol, kinks)
+    control = Control.of(**controlled, sizes=[W.size for W in w0], step=step)
     began = time.perf_counter()
     reduction = _reduction(reduce, rule, task, w0)
     record = Record(rule, observe, reduction)
+    path = Path() if kinks in ("slide", "stop") else None
+    stepping = engine
+    if path is not None:
+        make = partial(Follower, path=path, stop=kinks == "stop")
+        stepping = SimpleNamespace(stepper=make, order=engine.order)
     run, beside = (rule, task, w0), None
+    if kinks == "smooth":
+        run = rule, smoothed(task, sharpness(rule, task, w0)), w0
     if reduction is not None:
         run, beside = (reduction.rule, reduction.task, reduction.w0), reduction.beside
     record.add(ts[0], run[-1])
@@ -84,17 +103,17 @@ def integrate(
     def solution():
         chosen = tally.solver() if tally.solvers else solver
         made = {"engine": engine.name(), "solver": chosen, **tally.counts()}
-        controlled = {"rtol": float(rtol), "atol": float(atol)}
         made |= controlled if step is None else {"step": float(step)}
         made |= {} if reduction is None else {"reduced": str(reduction)}
+        made |= {"kinks": _met(kinks, path, run[1])} if kinks else {}
         made |= {"seconds": time.perf_counter() - began}
-        return record.solution(rule, task, made)
+        return replace(record.solution(rule, task, made), kinks=path)
 
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
             steps = {"solver": solver, "control": control, "tally": tally, "beside": beside}
-            steps["relief"] = relief
-            for t, w in march(engine, *run, ts, **steps):
+            steps["relief"] = relieved
+            for t, w in march(stepping, *run, ts, **steps):
                 record.add(t, w)
         except (Unfinished, KeyboardInterrupt) as stop:
             wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
@@ -102,16 +121,6 @@ def integrate(
             wrong.solution = solution()
             raise wrong from None
     return solution()
-
-
-def tolerances(rtol, atol):
-    """Both by their names, checked."""
-    made = {"rtol": rtol, "atol": atol}
-    for what, value in made.items():
-        least = 100 * np.finfo(float).eps if what == "rtol" else 0
-        if not (_is_number(value) and least <= value < 1 and value > 0):
-            raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
-    return made
 
 
 def _reduction(asked, rule, task, w0):
@@ -122,43 +131,11 @@ def _reduction(asked, rule, task, w0):
     return found or None
 
 
-def _is_number(value):
-    return isinstance(value, int | float | np.number) and np.isfinite(value)
-
-
-def _chosen(engine, solver, rtol, step, task):
-    """The engine's module, the solver's name, and that of what relieves it, if it was not named."""
-    if engine not in ("auto", "scipy", "diffrax"):
-        raise ValueError(f"Unknown engine {engine!r}; choose from auto, scipy, diffrax.")
-    if solver is not None and solver not in SOLVERS:
-        raise ValueError(f"Unknown solver {solver!r}; choose from {', '.join(SOLVERS)}.")
-    if engine == "auto":
-        if solver is None:
-            engine = "diffrax" if _accelerated() else "scipy"
-        else:
-            engine = "scipy" if solver in engine_scipy.SOLVERS else "diffrax"
-    module = engine_scipy if engine == "scipy" else engine_diffrax
-    if module is engine_diffrax:
-        needs("diffrax", "jax")
-    relief = None
-    if solver is None and step is None and task.smooth:
-        relief = "rkc2" if rtol > COARSE else "rock4"
-    if solver is None:
-        solver = "dop853" if engine == "scipy" else "dopri8" if rtol < 1e-7 else "tsit5"
-    if solver not in module.SOLVERS:
-        known = ", ".join(module.SOLVERS)
-        raise ValueError(f"The engine {engine} has no solver {solver!r}; choose from {known}.")
-    return module, solver, relief
-
-
-def _accelerated():
-    """Whether to ask JAX for an accelerator: only if one can be there, since asking is slow."""
-    plugins = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
-    if find_spec("diffrax") is None:
-        return False
-    if "jax" not in sys.modules and not any(map(find_spec, plugins)):
-        return False
-    return engine_diffrax.has_accelerator()
+def _met(kinks, path, task):
+    """How kinks were met, in words."""
+    if kinks == "smooth":
+        return f"rounded off: {', '.join(phi.name for phi in task.activations)}"
+    return "ignored" if path is None else str(path)
 
 
 class Record:

@@ -7,7 +7,6 @@ import numpy as np
 from ..derivatives import flat
 from ..solution import Unfinished
 from .crossings import TOUCH, ends, first_exit, next_crossing
-from .engine_scipy import SOLVERS
 from .patterns import settle
 from .pieces import Piece
 
@@ -18,36 +17,33 @@ CROWD = 1000
 class March:
     """A solver and the piece that it is in."""
 
-    def __init__(self, rule, task, groups, path, tally, stop):
+    def __init__(self, rule, task, groups, path, stop):
         self.rule, self.task, self.groups = rule, task, groups
-        self.path, self.tally, self.stop = path, tally, stop
-        self.crowd, self.counted, self.tries, self.suspects = (None, 0), 0, 0, []
+        self.path, self.stop = path, stop
+        self.crowd, self.suspects = (None, 0), []
+        self.accepted, self.tries, self.problem = 0, 0, None
 
     def unpack(self, y):
         parts = zip(self.cuts[:-1], self.cuts[1:], self.shapes, strict=True)
         return tuple(y[a:b].reshape(shape) for a, b, shape in parts)
 
-    def start(self, w0, ts, solver, control, step):
+    def start(self, t, w0, method, rtol, atol, first):
+        """Begin at `t`, with a first step; atol: one for each entry of the state."""
         import scipy.integrate
 
         self.shapes, self.cuts = [W.shape for W in w0], np.cumsum([0, *(W.size for W in w0)])
-        method, self.stages = SOLVERS[solver]
-        t, side = float(ts[0]), self.path.side if self.path.t == ts[0] else None
+        side = self.path.side if self.path.t == t else None
         self.piece = piece = Piece(self.rule, self.task, w0, side)
         at = (abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)
         v = settle(piece, w0, at)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
-        self.step, self.control = step, control
-        if step is not None:
-            control = {"rtol": 1e100, "atol": 1e100, "max_step": step}
-        first = None if step is None else min(step, float(ts[-1]) - t)
+        self.rtol, self.atol, make = rtol, atol, getattr(scipy.integrate, method)
+        self.stages = make.n_stages
         with np.errstate(all="ignore"):
-            make = getattr(scipy.integrate, method)
-            self.solver = make(self._field, t, flat(w0), float(ts[-1]), first_step=first, **control)
-        if not self.solver.h_abs > 0:  # nan where the velocity overflows near the start
-            self.tally.go_on(t, w0, None, "no first step can be chosen")
+            self.solver = make(
+                self._field, t, flat(w0), np.inf, first_step=first, rtol=rtol, atol=atol
+            )
         self.natural = self.solver.h_abs
-        self._count(0)
         self._arrive(v)
 
     def _field(self, t, y):
@@ -61,15 +57,14 @@ class March:
     def state(self):
         return self.unpack(self.solver.y.copy())
 
-    def reach(self, goal):
-        """Go on to `goal`, piece by piece."""
+    def reach(self, goal, most):
+        """Go on to `goal`, piece by piece, in at most so many steps in all; whether it is there."""
         solver, goal, aim, aims = self.solver, float(goal), np.inf, 0
-        while solver.t < goal:
+        while solver.t < goal and self.accepted < most and not self.problem:
             kept, errors = (solver.t, solver.y, solver.f), self.piece.errors.copy()
-            problem = self._try(min(goal, aim))
-            if problem:
-                self._count(1)
-                self._go_on(problem)
+            self.problem = self._try(min(goal, aim))
+            if self.problem:
+                break
             end = self._ends()
             inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
             exit = first_exit(self.piece, self.last, end, self._look(), inside)
@@ -78,16 +73,15 @@ class March:
             elif exit.stuck:
                 solver.t, solver.y, solver.f = kept
             elif not self._cut(kept, exit, aims > 3):
-                self._count(0)
                 solver.t, solver.y, solver.f = kept
                 self.piece.errors[:] = errors
                 aim, aims = exit.t + 1e-3 * (exit.t - solver.t), aims + 1
                 continue
-            self._count(0 if exit and exit.stuck else 1)
-            self._go_on(None)
+            self.accepted += not (exit and exit.stuck)
             if exit is not None:
                 self._meet(exit)
                 aim, aims = np.inf, 0
+        return solver.t == goal
 
     def _try(self, bound):
         """A step of the solver, not beyond `bound`, and not far beyond the next kink foreseen."""
@@ -95,7 +89,7 @@ class March:
         wait = 1.02 * next_crossing(self.piece, self.before, self.last)
         shortened = wait < self.natural or bound < solver.t + self.natural
         solver.t_bound, solver.status = bound, "running"
-        solver.h_abs = self.step or min(self.natural, max(wait, 1e-3 * self.natural))
+        solver.h_abs = min(self.natural, max(wait, 1e-3 * self.natural))
         self.before, seen, self.suspects = self.last, solver.nfev, []
         with np.errstate(all="ignore"):
             problem = solver.step()
@@ -110,7 +104,7 @@ class March:
         """A step within the tolerance that looks for no kinks, where rates say nothing of them."""
         solver = self.solver
         solver.t_bound, solver.status = (
-            solver.t + times * self.control["rtol"] * self.natural,
+            solver.t + times * self.rtol * self.natural,
             "running",
         )
         solver.h_abs = self.natural
@@ -126,7 +120,7 @@ class March:
         h = solver.t - t
         s = (exit.t - t) / h
         turn = 2 * (y - solver.y) + h * (f + solver.f)
-        size = self.control["atol"] + self.control["rtol"] * abs(y)
+        size = self.atol + self.rtol * abs(y)
         if not anyway and np.sqrt(np.mean(((s * (1 - s)) ** 2 * turn / size) ** 2)) > 0.1:
             return False
         if s < 1:
@@ -136,16 +130,6 @@ class March:
             solver.t = exit.t
             solver.f = flat(self.piece.velocity(self.unpack(solver.y)))
         return True
-
-    def _count(self, accepted):
-        made = self.piece.evaluations - self.counted
-        self.counted = self.piece.evaluations
-        self.tally.count(made, self.tries, accepted)
-        self.tries = 0
-
-    def _go_on(self, problem):
-        solver = self.solver
-        self.tally.go_on(solver.t, self.unpack(solver.y), solver.step_size, problem)
 
     def _ends(self):
         return ends(self.piece, self.solver.t, *map(self.unpack, (self.solver.y, self.solver.f)))

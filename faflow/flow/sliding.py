@@ -3,34 +3,84 @@
 import numpy as np
 
 from ..nets import forward, replaced
+from .engine_scipy import SOLVERS
 from .kinked import March
-from .path import Path
 from .response import carries
 
-LIMIT = 50_000
+WAYS = ("slide", "smooth", "stop", "ignore")
+
+LIMIT = 20_000
 """Most pre-activations, units times samples, that are followed one by one."""
 
 
-def slide(rule, task, w0, ts, *, solver, rtol, atol, tally, step=None, path=None, stop=False):
-    """Yield the state at each of ``ts[1:]``, a solver step ending exactly there and at every kink.
+class Follower:
+    """A run on its way through kinks, at the state ``w`` at time ``t``.
 
     Between kinks the solver sees a smooth field.  Where a pre-activation reaches its kink it
     passes, or slides along it with the slope that keeps it there, until that slope is one of the
     two sides'.
-    path: a `Path` that records this, and from which a run goes on that ended at ``ts[0]``.
+    control, solver: as in the SciPy engine.
+    path: a `Path` that records this, and from which a run goes on that ended at `t`.
     stop: raise `Unfinished` where the flow first slides.
     """
-    check(rule, task, w0, solver)
-    path = Path() if path is None else path
-    march = March(rule, *merged(rule, task), path, tally, stop)
-    march.start(w0, ts, solver, {"rtol": rtol, "atol": atol}, step)
-    for t in ts[1:]:
-        march.reach(t)
-        path.t, path.masks = float(t), march.masks()
-        yield march.state()
+
+    first = 16
+    beside = None
+
+    def __init__(self, rule, task, t, w, *, solver, control, path, beside=None, stop=False):
+        self.march = March(rule, *merged(rule, task), path, stop)
+        self.path, self.reached = path, []
+        atol = np.concatenate(
+            [np.full(W.size, f / np.sqrt(W.size)) for W, f in zip(w, control.floors, strict=True)]
+        )
+        self.march.start(float(t), w, SOLVERS[solver], control.rtol, atol, control.h)
+        path.t = float(t)
+
+    t = property(lambda self: float(self.march.solver.t))
+    w = property(lambda self: self.march.state())
+    accepted = property(lambda self: self.march.accepted)
+    tries = property(lambda self: self.march.tries)
+    evaluations = property(lambda self: self.march.piece.evaluations)
+    stuck = property(lambda self: self.march.problem)
+
+    def advance(self, stops, most):
+        """Go on to `stops` in at most so many steps, adding the states at those `reached`."""
+        most += self.accepted
+        with np.errstate(all="ignore"):
+            while len(self.reached) < len(stops):
+                stop = stops[len(self.reached)]
+                if not self.march.reach(stop, most):
+                    break
+                self.reached.append((stop, self.w))
+        self.path.t, self.path.masks = self.t, self.march.masks()
 
 
-def check(rule, task, w0, solver):
+def chosen(kinks, rule, task, w0, followed, step):
+    """How the kinks of a network are met: slide, stop, smooth or ignore, or None where it has none.
+
+    followed: whether engine and solver can go from kink to kink.
+    Raises ValueError for what was asked for and cannot be.
+    """
+    if kinks not in (None, *WAYS):
+        raise ValueError(f"Unknown kinks {kinks!r}; choose from {', '.join(WAYS)}.")
+    if task.smooth:
+        return None
+    if kinks in ("smooth", "ignore"):
+        return kinks
+    if kinks is None:
+        one_kind = all(phi.smooth or phi.degree == 1 for phi in task.activations)
+        plain = carries(rule) and one_kind and not rule.signed(w0)
+        if step is not None or not followed or not plain:
+            return "ignore"
+    elif step is not None or not followed:
+        raise ValueError(
+            f"kinks={kinks!r} needs engine='scipy', solver dop853 or rk45, and no fixed steps."
+        )
+    check(rule, task, w0)
+    return kinks or "slide"
+
+
+def check(rule, task, w0):
     """Raise ValueError for what cannot be followed through its kinks."""
     kinked = [phi for phi in task.activations if not phi.smooth]
     for phi in kinked:
@@ -44,14 +94,13 @@ def check(rule, task, w0, solver):
             f"kinks='slide' follows no signs of weights; give {rule.name} a beta, or use"
             " kinks='stop'."
         )
-    if solver not in ("dop853", "rk45"):
-        raise ValueError(f"kinks='slide' needs the solver dop853 or rk45, not {solver}.")
     hidden, _, _ = forward(task, rule.weights(w0))
     count = sum(z.size for k, z in enumerate(hidden) if not task.activation(k).smooth)
     if count > LIMIT:
         raise ValueError(
-            f"kinks='slide' follows at most {LIMIT} pre-activations, units times samples, but the"
-            f" task has {count}; use kinks='smooth', or fixed steps, such as step=1e-3."
+            f"Kinks are followed for at most {LIMIT} pre-activations, units times samples, but the"
+            f" task has {count}; round them off by kinks='smooth', take fixed steps, such as"
+            " step=1e-3, or few digits by kinks='ignore'."
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..derivatives import differentiable, directional, flat, linear_map, unflat
 from ..flow.checks import ready
 from ..flow.checks import times as checked_times
-from ..flow.integrate import tolerances
+from ..flow.choice import tolerances
 from ..nets import check_positive
 from ..rules import FAStar
 from .batches import Shares, check_replace
