@@ -9,7 +9,9 @@ import numpy as np
 
 from ..matrices.diagonal import Diagonal
 from ..nets import Task, replaced
+from .conserve import Keeper
 from .control import excess, judged, norms, velocity
+from .keeping import Keeping
 from .methods import reach
 from .radius import radius
 from .stabilised import method
@@ -68,7 +70,7 @@ class Stepper:
 
     first = 64  # steps before the run is looked at, which costs as much as some of them
 
-    def __init__(self, rule, task, t, w, *, solver, control, beside=None):
+    def __init__(self, rule, task, t, w, *, solver, control, beside=None, keeping=None):
         import jax
 
         register(jax)
@@ -78,10 +80,17 @@ class Stepper:
         fixed = control.step is not None
         bounded = solver in STABILISED and radius(rule, task, w) is not None
         fine = control.rtol if solver in STABILISED else None
-        kind = solver, fine, bounded, fixed
+        laws, values = (), None
+        if keeping is not None:
+            keeper = keeping.keeper
+            laws = keeper.kept, keeper.shortcuts is not None
+            values = keeper.shortcuts, keeping.targets, keeping.rates, keeping.start
+        self.away, self.corrected, self.kept = None, 0.0, keeping is not None
+        kind = solver, fine, bounded, fixed, laws
         self.compiled = Compiled.of(plan, kind, self.slots, beside is not None)
         with jax.enable_x64(True):  # for these calls only: the user's own precision stays
             self.given = jax.device_put(given)
+            self.values = jax.device_put(jax.tree.map(np.asarray, values))
             state = tuple(w) if beside is None else (*w, np.asarray(beside, dtype=float))
             self.now = float(t), jax.device_put(state), None
         self.many, self.more = len(w), beside is not None
@@ -121,7 +130,9 @@ class Stepper:
                 (*steps, np.bool_(control.held)),
                 limits,
                 (padded, np.int64(count), np.int64(most)),
+                self.values,
             )
+            numbers, (away, corrected) = numbers[:-1], numbers[-1]
             t, *steps, filled, accepted, tries, spent, stuck = self.jax.device_get(numbers)
             saved = self.jax.device_get(saved) if filled else ()
         self.now = float(t), state, memory
@@ -131,6 +142,9 @@ class Stepper:
             control.h, control.previous = map(float, steps[:2])
             control.held = bool(steps[2])
         self.accepted += int(accepted)
+        if self.kept:
+            self.away = np.fmax(np.asarray(away), 0 if self.away is None else self.away)
+            self.corrected = max(self.corrected, float(corrected))
         self.tries += int(tries)
         self.evaluations += int(spent)
         if stuck:
@@ -187,7 +201,7 @@ class Compiled:
         import diffrax as dfx
         import jax
 
-        solver, rtol, bounded, self.fixed = kind
+        solver, rtol, bounded, self.fixed, self.laws = kind
         self.plan, self.slots, self.more = plan, slots, more
         self.term, self.order = dfx.ODETerm(self.field), order(solver)
         if solver in STABILISED:
@@ -224,7 +238,15 @@ class Compiled:
             self.memories[shapes] = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), made)
         return self.memories[shapes]
 
-    def _advance(self, given, t, state, memory, steps, limits, asked):
+    def keeping(self, given, values):
+        """The laws to return to after each step, or None."""
+        if not self.laws:
+            return None
+        shortcuts, targets, rates, start = values
+        keeper = Keeper(self.laws[0], shortcuts if self.laws[1] else None)
+        return Keeping(keeper, joined(self.plan, given)[0], targets, rates, start)
+
+    def _advance(self, given, t, state, memory, steps, limits, asked, values):
         """Up to so many tries, over times asked for; what is carried on, states saved, numbers."""
         import jax
         import jax.numpy as jnp
@@ -233,6 +255,7 @@ class Compiled:
         (rtol, floors), (stops, count, most) = limits, asked
         sizes = lambda state: norms(state, len(state) - self.more, jnp)
         kept, fresh = memory
+        keeping = self.keeping(given, values)
         began = self.solver.init(self.term, t, t + steps[0], state, given)
         select = lambda yes, a, b: jax.tree.map(partial(jnp.where, yes), a, b)
         saved = tuple(jnp.zeros((self.slots, *W.shape)) for W in state)
@@ -245,6 +268,7 @@ class Compiled:
             "saved": saved,
             "counts": (jnp.zeros((), int),) * 4,
             "stuck": jnp.array(False),
+            "kept": (jnp.zeros(len(self.laws[0]) if self.laws else 0), jnp.zeros(())),
         }
 
         def goes_on(now):
@@ -266,12 +290,23 @@ class Compiled:
             )
             if cost is None:
                 cost = self.solver.spent(memory) - self.solver.spent(now["memory"])
+            moved, kept = 0.0, now["kept"]
+            if keeping is not None:
+                many = len(made) - self.more
+                back, away = keeping.returned(end, made[:many], jnp, jax.lax.while_loop)
+                back = (*back, *made[many:])
+                moved = sizes(tuple(a - b for a, b in zip(made, back, strict=True)))
+                made = back
+                share = jnp.max(moved / sizes(made))
+                kept = jnp.fmax(jnp.stack(away), kept[0]), jnp.fmax(share, kept[1])
             after = sizes(made)
             finite = jnp.isfinite(after.sum())
             if self.fixed:
                 stands, steps, stuck = finite, now["steps"], ~finite
             else:
-                error = excess(sizes(errors), now["before"], after, floors, rtol, jnp)
+                error = excess(
+                    jnp.maximum(sizes(errors), moved), now["before"], after, floors, rtol, jnp
+                )
                 error = jnp.where(finite, error, jnp.nan)
                 stands, *steps = judged(h, planned, error, previous, held, self.order, jnp)
                 stuck = ~(t + steps[0] > t)
@@ -286,8 +321,9 @@ class Compiled:
                 "saved": jax.tree.map(row, now["saved"], made),
                 "counts": (filled + (stands & last), accepted + one, tries + 1, spent + cost),
                 "stuck": stuck,
+                "kept": select(stands, kept, now["kept"]),
             }
 
         now = jax.lax.while_loop(goes_on, step, start)
-        numbers = (now["t"], *now["steps"], *now["counts"], now["stuck"])
+        numbers = (now["t"], *now["steps"], *now["counts"], now["stuck"], now["kept"])
         return now["state"], now["memory"], now["saved"], numbers

@@ -51,14 +51,17 @@ def _method(solver, rule, task, w, field, control):
     return Chebyshev(solver, field, control.rtol, None if bound(w) is None else bound)
 
 
-def stepper(rule, task, t, w, *, solver, control, beside=None):
+def stepper(rule, task, t, w, *, solver, control, beside=None, keeping=None):
     """A run from the state `w` at time `t`.
 
     control: what steps are accepted; it is left as the last step leaves it.
     beside: norms of what lies beside each matrix of a reduced state, which only decays.
+    keeping: laws to return to after each step, a `Keeping`.
     """
-    kind = Implicit if solver == "radau" else Stepper
-    return kind(rule, task, t, w, solver=solver, control=control, beside=beside)
+    given = {"solver": solver, "control": control, "beside": beside}
+    if solver == "radau":
+        return Implicit(rule, task, t, w, **given)
+    return Stepper(rule, task, t, w, keeping=keeping, **given)
 
 
 class Stepper:
@@ -66,8 +69,9 @@ class Stepper:
 
     first = 16  # steps before the run is looked at
 
-    def __init__(self, rule, task, t, w, *, solver, control, beside=None):
+    def __init__(self, rule, task, t, w, *, solver, control, beside=None, keeping=None):
         self.control, self.layout = control, Layout(w, beside)
+        self.keeping, self.away, self.corrected = keeping, None, 0.0
         self.now = t, self.layout.packed(w, beside)
         self.field = Field(rule, task, self.layout, self.now[1])
         self.method, self.order = _method(solver, rule, task, w, self.field, control), order(solver)
@@ -99,6 +103,10 @@ class Stepper:
             self.stuck = "the step size went to zero"
             return
         made, errors = self.method.attempt(y, h)
+        away = moved = None
+        if self.keeping is not None:
+            away, moved = self._return(self.keeping, stop if last else t + h, made)
+            errors = np.maximum(errors, moved)
         after = self.layout.norms(made)
         self.tries += 1
         if not self._stands(h, planned, errors, after):
@@ -107,8 +115,21 @@ class Stepper:
         self.method.accept(made)
         self.now, self.before = ((stop if last else t + h), made), after
         self.accepted += 1
+        if moved is not None:
+            self.away = np.max([away, away if self.away is None else self.away], axis=0)
+            self.corrected = max(self.corrected, float(np.max(moved / after)))
         if last:
             self.reached.append((stop, self.layout.parts(made)))
+
+    def _return(self, keeping, t, y):
+        """Take `y` to where the laws are kept; how far they were, and norms of what was moved."""
+        before, parts = y.copy(), self.layout.parts(y)
+        if not np.isfinite(y).all():
+            return np.nan, np.inf
+        made, away = keeping.returned(t, parts)
+        for part, W in zip(parts, made, strict=True):
+            part[...] = W
+        return np.array(away), self.layout.norms(y - before)
 
     def _stands(self, h, planned, errors, after):
         control, finite = self.control, np.isfinite(after.sum())

@@ -14,6 +14,7 @@ from . import engine_scipy
 from .checks import ready, times
 from .choice import default_solver, engine_of, is_number, relief, tolerances
 from .control import Control
+from .keeping import Monitor, keeping_of
 from .march import Tally, march
 from .path import Path
 from .reduce import reduce as reduced
@@ -33,6 +34,7 @@ def integrate(
     atol=None,
     step=None,
     kinks=None,
+    keep="monitor",
     max_steps=20_000,
     max_seconds=None,
     observe=None,
@@ -57,6 +59,12 @@ def integrate(
         ends the run where it first slides; "smooth" rounds them off (errors of a percent);
         "ignore" takes them for smooth, by a method of low order.  None takes "slide" for SciPy and
         the package's activations of degree 1, up to 20,000 units times samples; else "ignore".
+    keep: conserved quantities.  "monitor" tells in ``made["drift"]`` how far those known of the
+        rule were from their values at the times asked for; "all" returns to them after each step,
+        as near to where it ended as can be, and a law of `faflow.laws` to that one.  Their drift is
+        then rounding, and what a step had left them by is in ``made["away"]``, each at its
+        largest.  Corrections count as errors of the step.  Laws that decay with the weights keep
+        to their decay.  None looks at none.
     max_steps, max_seconds: budgets of the whole run.
     observe: ``{name: law}`` recorded at every time instead of the weights.
     reduce: "auto" integrates a smaller problem with exactly the same flow, where `faflow.reduce`
@@ -97,6 +105,8 @@ def integrate(
         run = rule, smoothed(task, sharpness(rule, task, w0)), w0
     if reduction is not None:
         run, beside = (reduction.rule, reduction.task, reduction.w0), reduction.beside
+    keeping = keeping_of(keep, *run, ts, solver, path)
+    monitor = Monitor(keeping, run[0])
     record.add(ts[0], run[-1])
     tally = Tally(*run, max_steps, max_seconds)
 
@@ -105,6 +115,7 @@ def integrate(
         made = {"engine": engine.name(), "solver": chosen, **tally.counts()}
         made |= controlled if step is None else {"step": float(step)}
         made |= {} if reduction is None else {"reduced": str(reduction)}
+        made |= monitor.told(tally.runs)
         made |= {"kinks": _met(kinks, path, run[1])} if kinks else {}
         made |= {"seconds": time.perf_counter() - began}
         return replace(record.solution(rule, task, made), kinks=path)
@@ -112,8 +123,9 @@ def integrate(
     with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
         try:
             steps = {"solver": solver, "control": control, "tally": tally, "beside": beside}
-            steps["relief"] = relieved
+            steps |= {"relief": relieved, "keeping": None if keep == "monitor" else keeping}
             for t, w in march(stepping, *run, ts, **steps):
+                monitor.look(t, w)
                 record.add(t, w)
         except (Unfinished, KeyboardInterrupt) as stop:
             wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")

@@ -23,11 +23,14 @@ WORTH = 300
 """Time to go, over that of the fastest decay, from which a stabilised method pays."""
 
 
-def march(engine, rule, task, w, ts, *, solver, control, tally, relief=None, beside=None):
+def march(
+    engine, rule, task, w, ts, *, solver, control, tally, relief=None, beside=None, keeping=None
+):
     """(t, state) at each of ``ts[1:]``, starting anew wherever the decay jumps.
 
     engine: has ``stepper``, ``order`` and ``stable``.  relief: a stabilised solver to go over to
-    where stability limits the steps.  beside: norms of what lies beside a reduced state.
+    where stability limits the steps.  beside: norms of what lies beside a reduced state.  keeping:
+    laws to return to after each step, a `Keeping`.
     """
     jumps = [t for t in rule.jumps() if ts[0] < t < ts[-1]]
     for start, end in pairwise([ts[0], *jumps, ts[-1]]):
@@ -37,6 +40,9 @@ def march(engine, rule, task, w, ts, *, solver, control, tally, relief=None, bes
         if control.h is None:
             _begin(engine, piece, task, w, beside, solver, control, tally, start, ts[-1] - start)
         make = partial(engine.stepper, piece, task, control=control)
+        if keeping is not None:
+            keeping = keeping.on(piece, start)
+            make = partial(make, keeping=keeping)
         tally.watch(make(start, w, solver=solver, beside=beside), solver)
         limit = None
         if relief not in (None, solver):

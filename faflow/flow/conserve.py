@@ -1,0 +1,240 @@
+"""Keep conserved quantities to rounding: after a step, back to where they say that the flow is.
+
+A step leaves the level set of a law q by its error, R = q(w) - q₀.  The nearest state on it is, to
+first order, w - Jᵀ(JJᵀ)⁻¹R with J the derivative of q.  For the laws of learning rules that is
+
+    δW₁ = -2ΛW₁/r₁,  δW₂ = 2FᵀΛ/r₂,  PΛ + ΛP = R,  P = 2(W₁W₁ᵀ/r₁² + FFᵀ/r₂²),
+
+F being what stands for W₂ᵀ, for a symmetric Λ; it is repeated until nothing is left.  Where F is
+fixed and has independent rows, as in feedback alignment, the upper layer alone goes back in one
+step, δW₂ = r₂ Fᵀ(FFᵀ)⁻¹R/2, exactly; and so layer after layer upwards in deep networks.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import laws
+from ..rule import of_layer, outgoing
+from ..rules import SignFA
+from .stabilised import repeat
+
+ROUNDS = 5
+"""Corrections of a state at most; each squares what is left."""
+
+MOST = 30
+"""Steps of conjugate gradients at most."""
+
+ROUNDING = 1e-15
+"""What is left of a law, relative to its terms, that is taken for none."""
+
+SMALL = 1e-13
+"""Share of the largest eigenvalue below which a law has nothing to be corrected by."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A law of hidden layer `k` that a rule keeps, or that decays with its weights.
+
+    kind: matrix, neuron, difference (W₂ - Bᵀ), mirror or neuron mirror; degree: the activation's;
+    fixed: whether what stands for W₂ᵀ is fixed, as in feedback alignment.
+    """
+
+    kind: str
+    k: int
+    degree: int = 1
+    fixed: bool = False
+
+    @property
+    def law(self):
+        if self.kind == "matrix":
+            return laws.feedback_balance if self.fixed else laws.balance
+        if self.kind == "neuron":
+            potential = laws.neuron_potential_balance
+            return laws.neuron_feedback_balance if self.fixed else potential
+        known = {"difference": laws.mirror_difference, "mirror": laws.mirror_balance}
+        return known.get(self.kind, laws.neuron_mirror_balance)
+
+    @property
+    def arguments(self):
+        return {"k": self.k} | ({"degree": self.degree} if self.kind == "neuron" else {})
+
+    def __str__(self):
+        return f"{self.law.__name__}, k = {self.k}"
+
+    def value(self, rule, w):
+        return self.law(rule, w, **self.arguments)
+
+    def rate(self, rule):
+        """c where the law decays as exp(-ct), the decay of `rule` being constant; None if not."""
+        below, above = (of_layer(rule.decay, layer) for layer in (self.k, self.k + 1))
+        if self.kind == "difference":
+            return above
+        if above != (2 * below if self.linear_above(rule) else below):
+            return None
+        return None if below and getattr(rule, "beta", None) is not None else 2 * below
+
+    def linear_above(self, rule):
+        """Whether the law is linear in the weights above, which then must decay twice as fast."""
+        return self.fixed or isinstance(rule, SignFA)
+
+    def gradient(self, rule, w, L):
+        """JᵀL: {number of a matrix: what to add to it}; `L` like the law's value."""
+        a, b, k = rule.rate(self.k), rule.rate(self.k + 1), self.k
+        U, B = outgoing(w, k), len(rule.weights(w)) + k
+        if self.kind == "difference":
+            return {k + 1: L, B: -L.T}
+        if self.kind == "neuron":
+            F = laws.feedback_of(rule, w, k)
+            return {k: L[:, None] * w[k] / a, k + 1: -self.degree * F.T * L / b}
+        if self.kind == "matrix":
+            F = laws.feedback_of(rule, w, k)
+            return {k: 2 * L @ w[k] / a, k + 1: -2 * F.T @ L / b}
+        F = w[B]
+        times = (lambda M: M * L) if L.ndim == 1 else (lambda M: M @ L)
+        return {k: 2 * times(w[k].T).T / a, k + 1: 2 * times(U - F.T) / b, B: -2 * times(U).T / b}
+
+    def solved(self, rule, w, R, xp):
+        """(JJᵀ)⁻¹R for this law alone."""
+        if self.kind == "difference":
+            return R / 2
+        a, b, k = rule.rate(self.k), rule.rate(self.k + 1), self.k
+        if self.kind in ("matrix", "neuron"):
+            sides = [w[k] / a, laws.feedback_of(rule, w, k) / b]
+        else:
+            U, F = outgoing(w, k), w[len(rule.weights(w)) + k]
+            sides = [w[k] / a, (F - U.T) / b, U.T / b]
+        if R.ndim == 1:
+            weights = (1, self.degree) if self.kind == "neuron" else (2, 2, 2)
+            squares = sum(p**2 * xp.sum(M * M, axis=1) for p, M in zip(weights, sides, strict=True))
+            return _divided(R, squares, xp)
+        p, V = xp.linalg.eigh(2 * sum(M @ M.T for M in sides))
+        return V @ _divided(V.T @ R @ V, p[:, None] + p, xp) @ V.T
+
+
+def _divided(R, squares, xp):
+    """R / squares, and 0 where there is nothing to divide by."""
+    some = squares > SMALL * xp.max(squares)
+    return xp.where(some, R, 0) / xp.where(some, squares, 1)
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Laws, with how a state goes back to them.
+
+    shortcuts: for each the matrix that takes R to δW₂, where all laws have one; else None.
+    """
+
+    kept: tuple
+    shortcuts: tuple | None = None
+
+    @classmethod
+    def of(cls, kept, rule, w):
+        made = [_shortcut(one, rule, w) for one in kept]
+        return cls(tuple(kept), None if any(M is None for M in made) else tuple(made))
+
+    def returned(self, rule, w, targets, xp=np, loop=repeat):
+        """The state on the laws' level set next to `w`, and what each law was away from it."""
+        away = [one.value(rule, w) - q for one, q in zip(self.kept, targets, strict=True)]
+        if self.shortcuts is None:
+            return self._nearest(rule, w, targets, xp, loop), away
+        w = list(w)
+        for one, M, q in zip(self.kept, self.shortcuts, targets, strict=True):
+            R = one.value(rule, tuple(w)) - q
+            w[one.k + 1] = _plus(w[one.k + 1], M @ R if R.ndim == 2 else M * R, xp)
+        return tuple(w), away
+
+    def _nearest(self, rule, w, targets, xp, loop):
+        def left(w):
+            return [one.value(rule, w) - q for one, q in zip(self.kept, targets, strict=True)]
+
+        def size(R):
+            return xp.max(xp.stack([xp.max(abs(r)) for r in R]))
+
+        scale = size([sum(xp.sum(W * W) for W in w) / len(w) + xp.zeros((1,))])
+
+        def goes_on(now):
+            count, _, R = now
+            return (count < ROUNDS) & (size(R) > ROUNDING * scale)
+
+        def corrected(now):
+            count, w, R = now
+            w = self._moved(rule, w, self._multipliers(rule, w, R, xp, loop), -1, xp)
+            return count + 1, w, tuple(left(w))
+
+        return loop(goes_on, corrected, (0, tuple(w), tuple(left(w))))[1]
+
+    def _moved(self, rule, w, multipliers, sign, xp, at=None):
+        """w ± Jᵀ of the multipliers, J that at `w` or `at` another state."""
+        made = list(w)
+        for one, L in zip(self.kept, multipliers, strict=True):
+            for number, M in one.gradient(rule, at or w, L).items():
+                made[number] = _plus(made[number], sign * M, xp)
+        return tuple(made)
+
+    def _multipliers(self, rule, w, R, xp, loop):
+        """(JJᵀ)⁻¹R by conjugate gradients, each law solved alone as the preconditioner."""
+        alone = lambda R: tuple(
+            one.solved(rule, w, r, xp) for one, r in zip(self.kept, R, strict=True)
+        )
+        if len(self.kept) == 1:
+            return alone(R)
+        return _conjugate(lambda L: self._forth(rule, w, L, xp), alone, tuple(R), xp, loop)
+
+    def _forth(self, rule, w, L, xp):
+        """JJᵀL, by a difference, which is exact as all but the sign laws are quadratic."""
+        moved = self._moved(rule, tuple(0 * W for W in w), L, 1, xp, at=w)
+        size = lambda parts: xp.sqrt(sum(xp.sum(M * M) for M in parts))
+        h = size(w) / 1000 / xp.maximum(size(moved), 1e-300)
+        up, down = (
+            [one.value(rule, _stepped(w, moved, sign * h)) for one in self.kept] for sign in (1, -1)
+        )
+        return tuple((a - b) / (2 * h) for a, b in zip(up, down, strict=True))
+
+
+def _stepped(w, v, h):
+    return tuple(W + h * V for W, V in zip(w, v, strict=True))
+
+
+def _plus(W, M, xp):
+    """W + M, where W may have a column of biases more, which stays."""
+    if W.shape == M.shape:
+        return W + M
+    return xp.concat([W[:, : M.shape[1]] + M, W[:, M.shape[1] :]], axis=1)
+
+
+def _shortcut(one, rule, w):
+    """M with δW₂ = M R or, neuron by neuron, M ∗ R, which alone brings the law back, or None."""
+    if not one.fixed:
+        return None
+    F, b = rule.B[one.k], rule.rate(one.k + 1)
+    if one.kind == "neuron":
+        squares = (F * F).sum(axis=1)
+        return None if squares.min() <= SMALL * squares.max() else b * F.T / squares / one.degree
+    if F.shape[0] > F.shape[1] or np.linalg.cond(F) > 1e6:
+        return None
+    return b / 2 * np.linalg.pinv(F)
+
+
+def _conjugate(apply, precondition, R, xp, loop):
+    """x with apply(x) = R, to a millionth, by conjugate gradients; all are tuples of arrays."""
+    dot = lambda a, b: sum(xp.sum(x * y) for x, y in zip(a, b, strict=True))
+    plus = lambda a, b, h: tuple(x + h * y for x, y in zip(a, b, strict=True))
+
+    def goes_on(now):
+        count, _, r, _, _ = now
+        return (count < MOST) & (dot(r, r) > 1e-12 * dot(R, R))
+
+    def better(now):
+        count, x, r, way, old = now
+        image = apply(way)
+        bent = dot(way, image)
+        h = xp.where(bent > 0, old / xp.where(bent > 0, bent, 1), 0)
+        x, r = plus(x, way, h), plus(r, image, -h)
+        ahead = precondition(r)
+        new = dot(r, ahead)
+        return count + 1, x, r, plus(ahead, way, new / xp.maximum(old, 1e-300)), new
+
+    first = precondition(R)
+    start = (0, tuple(0 * r for r in R), R, first, dot(R, first))
+    return loop(goes_on, better, start)[1]

@@ -1,0 +1,199 @@
+"""Conserved quantities kept to rounding, against the flow itself and against what is nearest."""
+
+import numpy as np
+import pytest
+from problems import problem
+
+import faflow as ff
+from faflow import laws
+from faflow.flow.conserve import Keeper, Kept
+from faflow.flow.keeping import Keeping, known
+
+ENGINES = ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)]
+JUMPS = (ff.Piecewise((0.5,), (0.2, 0.1)), ff.Piecewise((0.5,), (0.4, 0.2)))
+
+CASES = {
+    "FA, wide outputs": (ff.FA, "linear", (5, 3, 4, 6), False, {}),
+    "FA": (ff.FA, "linear", (6, 5, 4, 3), True, {"rates": (1.0, 0.5, 2.0)}),
+    "FA, neurons": (ff.FA, "relu_power(2)", (6, 5, 4, 3), True, {}),
+    "FA, decaying": (ff.FA, "linear", (6, 5, 3), False, {"decay": (0.2, 0.4)}),
+    "FA, jumping decay": (ff.FA, "linear", (6, 5, 3), False, {"decay": JUMPS}),
+    "GD": (ff.GD, "linear", (6, 5, 3), True, {"rates": (1.0, 2.0), "decay": 0.1}),
+    "GD, deep": (ff.GD, "linear", (6, 5, 4, 3), False, {}),
+    "GD, neurons": (ff.GD, "relu_power(2)", (6, 5, 4, 3), False, {}),
+    "DFA": (ff.DFA, "linear", (6, 5, 4, 3), False, {}),
+    "SignFA": (ff.SignFA, "linear", (6, 5, 3), True, {"beta": 2.0}),
+    "KolenPollack": (ff.KolenPollack, "linear", (6, 5, 4, 3), True, {"decay": 0.3}),
+    "KolenPollack, tanh": (ff.KolenPollack, "tanh", (6, 5, 3), False, {}),
+}
+
+
+def made(name, **more):
+    kind, phi, sizes, bias, options = CASES[name]
+    return problem(kind, phi, sizes=sizes, bias=bias, seed=1, **(options | more))
+
+
+def drift_of(sol):
+    return max(sol.made["drift"].values())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_state_near_the_level_set_goes_back_to_it_and_no_further_than_it_was_away(name):
+    rule, task, w = made(name)
+    rule = rule.at(0.0)
+    kept = known(rule, task, w)
+    assert kept
+    keeping = Keeping.of(kept, rule, w, 0.0)
+    rng = np.random.default_rng(0)
+    for size in (1e-4, 1e-9):
+        off = tuple(W + size * rng.standard_normal(W.shape) for W in w)
+        back, away = keeping.returned(0.0, off)
+        assert max(away) > size / 100
+        assert max(keeping.away(0.0, back)) < 2e-14
+        gap = lambda one, two: max(np.abs(a - b).max() for a, b in zip(one, two, strict=True))
+        assert gap(back, off) < 20 * size
+        again, _ = keeping.returned(0.0, back)
+        assert gap(again, back) < 1e-13
+
+
+@pytest.mark.parametrize("name", ["GD", "GD, deep", "FA", "KolenPollack", "GD, neurons"])
+def test_where_no_layer_alone_can_the_nearest_state_is_taken(name):
+    """What is moved is at right angles to the level set: to all directions that keep the laws."""
+    rule, task, w = made(name, decay=0)
+    keeping = Keeping.of(known(rule, task, w), rule, w, 0.0)
+    assert keeping.keeper.shortcuts is None
+    rng = np.random.default_rng(0)
+    off = tuple(W + 1e-6 * rng.standard_normal(W.shape) for W in w)
+    back, _ = keeping.returned(0.0, off)
+    moved = np.concatenate([(a - b).ravel() for a, b in zip(back, off, strict=True)])
+    size = np.linalg.norm(moved)
+    for seed in range(5):  # along the level set: there and back, for random directions
+        rng = np.random.default_rng(seed)
+        aside = tuple(W + 1e-3 * rng.standard_normal(W.shape) for W in back)
+        aside, _ = keeping.returned(0.0, aside)
+        along = np.concatenate([(a - b).ravel() for a, b in zip(aside, back, strict=True)])
+        assert abs(moved @ along) < 2e-2 * size * np.linalg.norm(along)  # it bends by 1e-3
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", CASES)
+def test_a_run_keeps_its_laws_to_rounding_and_says_how_far_it_was(name, engine):
+    rule, task, w0 = made(name)
+    ts = [0, 0.5, 0.7, 2.0]
+    control = {"engine": engine, "rtol": 1e-5, "atol": 1e-7}
+    plain, kept = (
+        ff.integrate(rule, task, w0, ts, keep=keep, **control) for keep in ("monitor", "all")
+    )
+    assert drift_of(kept) < 1e-13
+    assert list(kept.made["away"]) == list(kept.made["drift"]) == list(plain.made["drift"])
+    if "tanh" not in name:  # that difference is kept by every step of itself
+        assert drift_of(plain) > 1e-10
+        assert max(kept.made["away"].values()) > 1e-10
+    assert 0 < kept.made["corrected"] < 1e-4
+    exact = ff.integrate(rule, task, w0, ts, rtol=1e-11, max_steps=None)
+    wrong = [
+        max(np.abs(a - b).max() for a, b in zip(s.final, exact.final, strict=True))
+        for s in (plain, kept)
+    ]
+    assert wrong[1] < 3 * wrong[0] + 1e-9
+
+
+@pytest.mark.parametrize(("solver", "order"), [("rk45", 5), ("rk23", 3), ("dop853", 8)])
+def test_the_order_of_a_method_is_the_same_with_its_laws_kept(solver, order):
+    rule, task, w0 = problem(ff.FA, "linear", sizes=(5, 3, 6), seed=1)
+    exact = ff.integrate(rule, task, w0, [0, 1], rtol=1e-13, atol=1e-15, max_steps=None).final
+    wrong = []
+    for step in (1 / 32, 1 / 64):
+        sol = ff.integrate(rule, task, w0, [0, 1], solver=solver, step=step, keep="all")
+        assert drift_of(sol) < 1e-13
+        wrong.append(max(np.abs(a - b).max() for a, b in zip(sol.final, exact, strict=True)))
+    assert np.log2(wrong[0] / wrong[1]) > order - 0.7
+
+
+def test_reduced_runs_keep_the_laws_of_the_full_problem():
+    rng = np.random.default_rng(0)
+    Y = rng.standard_normal((40, 3)) @ rng.standard_normal((3, 30)) / 10
+    rule = ff.FA.random((30, 4, 40), decay=(0.1, 0.2))
+    w0 = rule.start((30, 4, 40))
+    sol = ff.integrate(rule, ff.Task.factorisation(Y), w0, [0, 1, 2], rtol=1e-5, keep="all")
+    assert "reduced" in sol.made
+    values = sol.measure(laws.feedback_balance)
+    expected = values[0] * np.exp(-0.2 * sol.ts)[:, None, None]
+    assert np.abs(values - expected).max() < 1e-13
+
+
+def test_one_law_can_be_kept_and_others_not():
+    rule, task, w0 = made("FA")
+    sol = ff.integrate(rule, task, w0, [0, 2], rtol=1e-5, keep=laws.feedback_balance)
+    assert len(sol.made["drift"]) == 2
+    import functools
+
+    lower = functools.partial(laws.feedback_balance, k=0)
+    sol = ff.integrate(rule, task, w0, [0, 2], rtol=1e-5, keep=lower)
+    assert list(sol.made["drift"]) == ["feedback_balance, k = 0"]
+    assert drift_of(sol) < 1e-13
+    upper = sol.measure(laws.feedback_balance, k=1)
+    assert np.abs(upper[-1] - upper[0]).max() > 1e-9
+
+
+def test_a_correction_counts_as_an_error_of_its_step():
+    """Laws of values that the flow never had are far: no step reaches them within its tolerance."""
+    rule, task, w0 = made("FA, wide outputs")
+    kept = tuple(known(rule, task, w0))
+    values = tuple(one.value(rule, w0) + 0.1 for one in kept)
+    from faflow.flow import engine_scipy
+    from faflow.flow.control import Control
+
+    keeping = Keeping(Keeper.of(kept, rule, w0), rule, values, (0.0, 0.0), 0.0)
+    control = Control.of(1e-6, 1e-8, [W.size for W in w0])
+    control.h = 0.01
+    run = engine_scipy.stepper(rule, task, 0.0, w0, solver="rk45", control=control, keeping=keeping)
+    run.advance([1.0], 200)
+    assert run.accepted == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "keep", "more", "says"),
+    [
+        ("FA", laws.balance, {}, "balance is none; there are feedback_balance, k = 0"),
+        ("GD", laws.feedback_balance, {}, "there are balance, k = 0"),
+        ("FA", laws.lyapunov, {}, "lyapunov is none"),
+        ("FA", "everything", {}, "keep must be all, monitor, None or a law"),
+        ("FA", 3, {}, "keep must be all, monitor, None or a law"),
+        ("FA", "all", {"decay": 0.1}, "keep='all' finds no law"),  # not twice as fast above
+        ("KolenPollack, tanh", laws.mirror_balance, {}, "there are mirror_difference, k = 0"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(name, keep, more, says):
+    rule, task, w0 = made(name, **more)
+    with pytest.raises(ValueError, match=says):
+        ff.integrate(rule, task, w0, [0, 1], keep=keep)
+
+
+def test_a_law_that_is_not_proved_is_refused(monkeypatch):
+    monkeypatch.setattr(Kept, "law", property(lambda self: laws.balance))
+    rule, task, w0 = made("FA, wide outputs")
+    with pytest.raises(ValueError, match=r"keep refuses balance, k = 0: NOT kept"):
+        ff.integrate(rule, task, w0, [0, 1], keep="all")
+
+
+def test_solvers_that_cannot_return_say_so():
+    rule, task, w0 = made("FA")
+    with pytest.raises(ValueError, match="where radau steps; keep='monitor' can look on"):
+        ff.integrate(rule, task, w0, [0, 1], keep="all", solver="radau")
+    rule, task, w0 = problem(ff.FA, "relu", sizes=(6, 5, 3))
+    with pytest.raises(ValueError, match="where kinks are followed"):
+        ff.integrate(rule, task, w0, [0, 1], keep="all")
+    sol = ff.integrate(rule, task, w0, [0, 1], keep="all", kinks="ignore")
+    assert drift_of(sol) < 1e-13
+
+
+def test_a_monitor_changes_nothing_and_can_be_left_out():
+    rule, task, w0 = made("GD, deep")
+    seen, unseen = (ff.integrate(rule, task, w0, [0, 1], keep=keep) for keep in ("monitor", None))
+    assert "drift" not in unseen.made
+    for A, B in zip(seen.final, unseen.final, strict=True):
+        np.testing.assert_array_equal(A, B)
+    values = seen.measure(laws.balance)
+    drift = np.abs(values[1] - values[0]).max()
+    assert seen.made["drift"]["balance, k = 0"] == pytest.approx(drift, rel=0.1, abs=1e-14)
