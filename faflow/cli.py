@@ -102,10 +102,12 @@ def _integrate_parser(commands):
     add("--scale", type=float, default=1.0, help="scale of the start, over sqrt(fan in)")
     add("--seed", type=int, default=0, help="of weights, feedback and the split of the data")
     add("--engine", default="auto", help="auto, scipy, diffrax")
-    add("--solver", help="dop853, rk45, radau, tsit5, dopri5, dopri8")
+    add("--solver", help="dop853, rk45, rk23, radau, tsit5, dopri5, dopri8, bosh3, rkc2, rock4")
     add("--rtol", type=float, default=1e-6)
     add("--atol", type=float, default=1e-9)
-    add("--step", type=float, help="fixed steps of this size, for kinked activations")
+    add("--step", type=float, help="fixed steps of this size")
+    add("--kinks", help="of ReLU and its like: slide (followed exactly), smooth, stop, ignore")
+    add("--keep", default="monitor", help="conserved quantities: monitor, or all to keep them")
     add("--save", metavar="FILE.npz", help="save the solution")
     add("--plot", metavar="FILE.png", help="draw loss, alignment and the drift of a law")
     flow.set_defaults(run=_integrate)
@@ -190,9 +192,10 @@ def _integrate(arguments):
     rule = kind.random(a.sizes, seed=a.seed, decay=a.decay, rates=rates)
     w0 = rule.start(a.sizes, scale=a.scale, seed=a.seed, bias=a.bias)
     control = {"engine": a.engine, "solver": a.solver, "rtol": a.rtol, "atol": a.atol}
+    control |= {"step": a.step, "kinks": a.kinks, "keep": a.keep}
     status = 0
     try:
-        sol = integrate(rule, task, w0, _times(a.times), step=a.step, **control)
+        sol = integrate(rule, task, w0, _times(a.times), **control)
     except (Unfinished, Interrupted) as stop:
         print(f"faflow: {stop}", file=sys.stderr)
         sol, status = stop.solution, 1

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import nets
 from .extras import needs
+from .flow.path import Path
 from .nets import ACTIVATIONS, LOSSES, Activation, Task, activation
 from .rules import Rule
 from .written import read, written
@@ -141,6 +142,7 @@ class Solution:
         arrays |= {f"B{k}": B for k, B in enumerate(self.rule.B)}
         arrays |= {f"observed_{k}": v for k, v in enumerate(self.observed.values())}
         arrays |= {"ts": self.ts, "X": self.task.X, "Y": self.task.Y}
+        arrays |= {} if self.kinks is None else self.kinks.arrays()
         if any(a.dtype.hasobject for a in arrays.values()):
             raise ValueError("Only float trajectories can be saved, not exact entries.")
         if LOSSES.get(self.task.loss.name) is not self.task.loss:
@@ -239,7 +241,9 @@ def load(path, *, rules=(), activations=()):
     loss, scale = LOSSES[about["loss"]], about["output_scale"]
     task = Task(arrays["X"], arrays["Y"], phi, loss, about["bias"], scale)
     observed = {name: arrays[f"observed_{k}"] for k, name in enumerate(about["observed"])}
-    return Solution(arrays["ts"], pick("w"), rule, task, about["made"], observed, pick("final"))
+    kinks = Path.of(arrays) if "crossings" in arrays else None
+    parts = observed, pick("final"), kinks
+    return Solution(arrays["ts"], pick("w"), rule, task, about["made"], *parts)
 
 
 def _phi_name(phi):

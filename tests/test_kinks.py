@@ -295,6 +295,58 @@ def test_a_run_stops_at_the_first_slide_when_asked():
         followed(rule, task, w0, [0, 2], stop=True)
 
 
+def test_integrate_follows_kinks_by_itself_and_keeps_the_record(tmp_path):
+    rule, task, w0 = random(ff.FA, 3)
+    (expected,), path, _ = followed(rule, task, w0, [0, 4])
+    sol = ff.integrate(rule, task, w0, [0, 1, 4])
+    assert gap(sol.final, expected) < 1e-8
+    assert [s[:3] for s in sol.kinks.stretches] == [s[:3] for s in path.stretches]
+    assert sol.made["kinks"] == str(sol.kinks)
+    sol.save(tmp_path / "run.npz")
+    again = ff.load(tmp_path / "run.npz").kinks
+    assert again.crossings == sol.kinks.crossings
+    assert again.stretches == sol.kinks.stretches
+    assert again.sliding() == sol.kinks.sliding()
+    for k, mask in sol.kinks.masks.items():
+        np.testing.assert_array_equal(again.masks[k], mask)
+
+
+def test_a_decay_that_jumps_is_one_record():
+    rule, task, w0 = random(ff.FA, 3, decay=ff.Piecewise((1.0,), (0.0, 0.1)))
+    sol = ff.integrate(rule, task, w0, [0, 4])
+    first = ff.integrate(ff.FA(rule.B), task, w0, [0, 1])
+    second = ff.integrate(ff.FA(rule.B, decay=0.1), task, first.final, [1, 4])
+    assert gap(sol.final, second.final) < 1e-8
+    assert len(sol.kinks.crossings) == len(first.kinks.crossings) + len(second.kinks.crossings)
+
+
+def test_a_run_is_stopped_where_it_slides_with_what_it_has():
+    with pytest.raises(ff.Unfinished, match="slides along its kink; use kinks='slide'") as stop:
+        ff.integrate(*problems.sliding(), [0, 0.01, 2], kinks="stop")
+    assert stop.value.solution.ts[1] == 0.01
+    assert stop.value.solution.ts[-1] == pytest.approx(0.0296321, abs=1e-6)
+
+
+def test_rounding_kinks_off_says_so_and_is_near():
+    rule, task, w0 = problems.sliding()
+    exact = ff.integrate(rule, task, w0, [0, 2])
+    sol = ff.integrate(rule, task, w0, [0, 2], kinks="smooth")
+    assert sol.made["kinks"].startswith("rounded off: softplus(")
+    assert sol.task is task
+    assert 1e-6 < gap(sol.final, exact.final) < 0.05  # a method of a few percent
+
+
+def test_large_networks_ask_for_a_choice_and_ignoring_is_one():
+    task = ff.Task(np.ones((3, 5000)), np.ones((2, 5000)), "relu")
+    rule = ff.FA.random((3, 6, 2), rates=1e-4)
+    w0 = rule.start((3, 6, 2))
+    with pytest.raises(ValueError, match=r"at most 20000 .* has 30000; round them off by"):
+        ff.integrate(rule, task, w0, [0, 1])
+    sol = ff.integrate(rule, task, w0, [0, 1], kinks="ignore")
+    assert (sol.made["kinks"], sol.made["solver"], sol.made["rtol"]) == ("ignored", "rk23", 1e-5)
+    assert ff.integrate(rule, task, w0, [0, 1], step=0.1).made["kinks"] == "ignored"
+
+
 def test_what_cannot_be_followed_is_refused_in_a_sentence():
     rule, task, w0 = random(ff.FA, 0)
     ramp = ff.nets.Activation("ramp", lambda z: z, lambda z, e: e, None, smooth=False)
@@ -302,10 +354,13 @@ def test_what_cannot_be_followed_is_refused_in_a_sentence():
         followed(rule, ff.Task(task.X, task.Y, ramp), w0, [0, 1])
     with pytest.raises(ValueError, match="give SignFA a beta"):
         followed(ff.SignFA(), task, w0, [0, 1])
-    with pytest.raises(ValueError, match="dop853 or rk45, not radau"):
-        followed(rule, task, w0, [0, 1], solver="radau")
+    for more in ({"solver": "radau"}, {"step": 0.1}):
+        with pytest.raises(ValueError, match="needs engine='scipy', solver dop853 or rk45, and no"):
+            ff.integrate(rule, task, w0, [0, 1], kinks="slide", **more)
+    with pytest.raises(ValueError, match="Unknown kinks 'jump'; choose from slide, smooth, stop"):
+        ff.integrate(rule, task, w0, [0, 1], kinks="jump")
     large = ff.Task(np.zeros((3, 10_000)), np.zeros((2, 10_000)), "relu")
-    with pytest.raises(ValueError, match=r"at most 50000 .* has 60000"):
+    with pytest.raises(ValueError, match=r"at most 20000 .* has 60000"):
         followed(rule, large, w0, [0, 1])
 
 

@@ -26,7 +26,8 @@ MOST = 30
 """Steps of conjugate gradients at most."""
 
 ROUNDING = 1e-15
-"""What is left of a law, relative to its terms, that is taken for none."""
+"""What is left of a law, relative to its value and to the mean |W|² of the matrices, that is taken
+for none; to correct it would move weights by more where a law hardly depends on them."""
 
 SMALL = 1e-13
 """Share of the largest eigenvalue below which a law has nothing to be corrected by."""
@@ -151,7 +152,7 @@ class Keeper:
         def size(R):
             return xp.max(xp.stack([xp.max(abs(r)) for r in R]))
 
-        scale = size([sum(xp.sum(W * W) for W in w) / len(w) + xp.zeros((1,))])
+        scale = sum(xp.sum(W * W) for W in w) / len(w) + size(targets)
 
         def goes_on(now):
             count, _, R = now

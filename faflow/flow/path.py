@@ -80,6 +80,35 @@ class Path:
         layer, unit, samples = place
         return [self._open.pop((layer, unit, sample)) for sample in samples]
 
+    def arrays(self):
+        """What is recorded, as arrays by name; a side that is not there is 0, a time nan."""
+        number = lambda x: np.nan if x is None else float(x)
+        stretches = [(*s[:4], number(s.stop), s.before or 0, s.after or 0) for s in self.stretches]
+        made = {
+            "crossings": np.array([tuple(map(float, c)) for c in self.crossings]).reshape(-1, 5),
+            "stretches": np.array(stretches, dtype=float).reshape(-1, 7),
+            "kinks_t": np.array([number(self.t)]),
+        }
+        return made | {f"masks{k}": mask for k, mask in self.masks.items()}
+
+    @classmethod
+    def of(cls, arrays):
+        """The record that `arrays` were made of, to be read; no run goes on from it."""
+        made = cls()
+        made.t = float(arrays["kinks_t"][0])
+        made.crossings = [
+            Crossing(float(t), *map(int, place), bool(up)) for t, *place, up in arrays["crossings"]
+        ]
+        for layer, unit, sample, start, stop, before, after in arrays["stretches"].tolist():
+            ends = None if np.isnan(stop) else stop, int(before) or None, int(after) or None
+            place = int(layer), int(unit), int(sample)
+            if ends[0] is None:
+                made._open[place] = len(made.stretches)
+            made.stretches.append(Stretch(*place, start, *ends))
+        names = [name for name in arrays if name.startswith("masks")]
+        made.masks = {int(name[len("masks") :]): arrays[name] for name in sorted(names)}
+        return made
+
     def __str__(self):
         crossed = f"{len(self.crossings)} kinks crossed"
         ended = sum(s.stop is not None for s in self.stretches)

@@ -33,6 +33,12 @@ def _ours(rule, task):
     parts = [rule, *(getattr(rule, name) for name in ("of", "network") if hasattr(rule, name))]
     calls = [f for a in task.activations for f in (a.f, a.pull)] + [task.loss.error]
     ours = lambda name: name.split(".")[0] == "faflow"
+    calls += [
+        getattr(type(part), name)
+        for part in parts
+        for name in ("velocity", "carry")
+        if hasattr(type(part), name)
+    ]
     return all(ours(type(part).__module__) for part in parts) and all(
         isinstance(f, FunctionType) and ours(f.__module__) for f in calls
     )
