@@ -150,3 +150,51 @@ def test_errors_fall_with_the_tolerance(solver):
         wrong.append(np.abs(sol.final[0] - exact(2)).max())
     assert all(error < 10 * rtol for error, rtol in zip(wrong, (1e-4, 1e-6, 1e-8), strict=True))
     assert wrong[0] > 5 * wrong[1] > 25 * wrong[2]
+
+
+# At rest
+
+
+@pytest.mark.parametrize("solver", ["dop853", pytest.param("tsit5", marks=pytest.mark.jax)])
+def test_a_run_ends_where_its_flow_has_come_to_rest(solver):
+    """One linear layer: the velocity falls as the error does, to the share asked for."""
+    given, w0, exact = one_layer()
+    sol = ff.integrate(ff.GD(), given, w0, [0, 0.5, 1e6], solver=solver, until=1e-6)
+    assert sol.made["steady"]
+    assert list(sol.ts[:2]) == [0, 0.5]
+    end = sol.ts[-1]
+    share = lambda w: (
+        np.linalg.norm(ff.GD()(given, (w,))[0]) / np.linalg.norm(ff.GD()(given, w0)[0])
+    )
+    assert share(sol.final[0]) <= 1e-6
+    assert share(exact(0.3 * end)) > 1e-6  # within some steps of where it first was
+    assert np.abs(sol.final[0] - exact(end)).max() < 1e-8
+    assert len(sol.w[0]) == len(sol.ts) == 3
+
+
+def test_rest_is_relative_to_the_start_and_by_default_the_tolerance():
+    *given, w0 = stiff(cond=2)
+    sol = ff.integrate(*given, w0, [0, 1e9], rtol=1e-6, until="steady")
+    v0, v1 = (np.sqrt(sum(np.sum(V**2) for V in given[0](given[1], sol.at(k)))) for k in (0, -1))
+    assert v1 <= 1e-6 * v0
+    assert sol.ts[-1] < 1e9
+    again = ff.integrate(*given, w0, [0, 1e9], rtol=1e-6, until="steady")
+    assert again.ts[-1] == sol.ts[-1]
+
+
+def test_a_flow_that_has_not_come_to_rest_says_so_and_ends_at_its_time():
+    *given, w0 = stiff()
+    sol = ff.integrate(*given, w0, [0, 3], until=1e-8)
+    assert not sol.made["steady"]
+    assert sol.ts[-1] == 3
+    for wrong in ("soon", 0, 2.0, -1e-3):
+        with pytest.raises(ValueError, match="until must be 'steady' or a share between 0 and 1"):
+            ff.integrate(*given, w0, [0, 3], until=wrong)
+
+
+def test_a_decay_that_jumps_later_does_not_keep_a_flow_from_resting():
+    given, w0, _ = one_layer()
+    rule = ff.GD(decay=ff.Piecewise((1.0, 500.0), (0.0, 0.5, 0.0)))
+    sol = ff.integrate(rule, given, w0, [0, 1000], until=1e-6)
+    assert sol.made["steady"]
+    assert 1 < sol.ts[-1] < 500

@@ -24,20 +24,33 @@ WORTH = 300
 
 
 def march(
-    engine, rule, task, w, ts, *, solver, control, tally, relief=None, beside=None, keeping=None
+    engine,
+    rule,
+    task,
+    w,
+    ts,
+    *,
+    solver,
+    control,
+    tally,
+    relief=None,
+    beside=None,
+    keeping=None,
+    rest=None,
 ):
     """(t, state) at each of ``ts[1:]``, starting anew wherever the decay jumps.
 
     engine: has ``stepper``, ``order`` and ``stable``.  relief: a stabilised solver to go over to
     where stability limits the steps.  beside: norms of what lies beside a reduced state.  keeping:
-    laws to return to after each step, a `Keeping`.
+    laws to return to after each step, a `Keeping`.  rest: the share of its first velocity at which
+    a run ends, with the state reached.
     """
     jumps = [t for t in rule.jumps() if ts[0] < t < ts[-1]]
     for start, end in pairwise([ts[0], *jumps, ts[-1]]):
         asked = list(ts[(ts > start) & (ts <= end)])
         stops = asked if asked and asked[-1] == end else [*asked, end]
         piece = rule.at(start)
-        if control.h is None:
+        if control.h is None or (rest and tally.first is None):
             _begin(engine, piece, task, w, beside, solver, control, tally, start, ts[-1] - start)
         make = partial(engine.stepper, piece, task, control=control)
         if keeping is not None:
@@ -47,9 +60,11 @@ def march(
         limit = None
         if relief not in (None, solver):
             limit = Limit(piece, task, stops[-1], engine.stable(solver))
-        for t, state in _turns(make, stops, tally, limit, relief):
-            if t in asked:
+        for t, state in _turns(make, stops, tally, limit, relief, rest and (piece, task, rest)):
+            if t in asked or tally.rested:
                 yield t, state
+        if tally.rested:
+            return
         solver, w, beside = tally.solvers[-1][0], tally.run.w, tally.run.beside
 
 
@@ -63,8 +78,9 @@ def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
             k = next(k for k, V in enumerate(v) if not np.isfinite(V).all())
             raise Unfinished(f"The velocity of w[{k}] is not finite at the start, t = {t:g}.")
         tally.evaluations += 1
+        tally.first = _size(v[: len(w)])
         order = engine.order(solver)
-        if control.step is not None or order is None:
+        if control.step is not None or order is None or control.h is not None:
             return
         control.h = first_step(moved, state, v, len(w), control, order, longest)
         tally.evaluations += 1
@@ -72,22 +88,36 @@ def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
         raise Unfinished(f"Stopped at t = {t:g}: no first step can be chosen.")
 
 
-def _turns(make, stops, tally, limit, relief):
-    """Yield (t, state) at each of the stops."""
+def _turns(make, stops, tally, limit, relief, rest):
+    """Yield (t, state) at each of the stops, and where the flow comes to rest."""
     many, done = tally.run.first, 0
     while done < len(stops):
         run, began = tally.run, time.perf_counter()
-        run.advance(stops[done:], min(many, tally.left, limit.left(run) if limit else many))
+        most = min(
+            many, tally.left, limit.left(run) if limit else many, run.first if rest else many
+        )
+        run.advance(stops[done:], most)
         done += len(run.reached)
         while run.reached:
             yield run.reached[0]
             run.reached.pop(0)  # only now, to be found where the run is broken off
         tally.look(done == len(stops))
+        if rest and _rests(*rest, run, tally):
+            tally.rested = True
+            yield run.t, run.w
+            return
         if time.perf_counter() - began < QUICK:
             many *= 2
         if limit and done < len(stops) and limit.met(run, tally):
             tally.watch(make(run.t, run.w, solver=relief, beside=run.beside), relief)
             limit, many = None, tally.run.first
+
+
+def _rests(rule, task, share, run, tally):
+    """Whether the velocity is down to this share of the first one."""
+    tally.evaluations += 1
+    with np.errstate(all="ignore"):
+        return _size(rule(task, run.w)) <= share * tally.first
 
 
 @dataclass
@@ -134,6 +164,7 @@ class Tally:
         self.rule, self.task, self.size = rule, task, _size(w0)
         self.max_steps, self.max_seconds = max_steps, max_seconds
         self.evaluations, self.runs, self.solvers = 0, [], []
+        self.first, self.rested = None, False
         self.began, self.advance, self.start = time.monotonic(), lambda done: None, None
 
     run = property(lambda self: self.runs[-1])
