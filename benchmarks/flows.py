@@ -1,0 +1,72 @@
+"""Single flows against SciPy used plainly, plain diffrax, torchdiffeq, and the products alone.
+
+    OMP_NUM_THREADS=1 python benchmarks/flows.py [--quick]
+
+For feedback alignment and gradient descent of Y (n, m) by r hidden units, Y of full rank, so that
+nothing is reduced but the product with the identity; medians of interleaved runs in one process.
+"times the floor" is the time over that of the matrix products of as many velocities.
+"""
+
+import argparse
+
+from peers import by_diffrax, by_scipy, by_torchdiffeq, far, interleaved, problem, products, table
+
+import faflow as ff
+
+SIZES = {(20, 20, 5): 60.0, (100, 80, 20): 100.0, (500, 400, 50): 20.0, (2000, 2000, 100): 4.0}
+STAGES = {"Tsit5": 6, "Dopri8": 13}
+
+
+def flow(size, end, kind, rtol, repeats):
+    """Rows of the table for one flow."""
+    Y, B, w = problem(*size, kind)
+    task = ff.Task.factorisation(Y)
+    rule = ff.FA((B,)) if kind == "FA" else ff.GD()
+
+    def ours(solver):
+        control = {"solver": solver, "rtol": rtol, "atol": rtol / 1000, "max_steps": None}
+        sol = ff.integrate(rule, task, w, [0, end], keep=None, **control)
+        return sol.final, sol.made["evaluations"]
+
+    fast = "Tsit5" if rtol >= 1e-7 else "Dopri8"
+    runs = {
+        "SciPy DOP853": lambda: by_scipy(Y, B, w, (0, end), rtol),
+        "faflow, dop853": lambda: ours("dop853"),
+        f"faflow, {fast.lower()}": lambda: ours(fast.lower()),
+        f"diffrax {fast}": by_diffrax(Y, B, w, (0, end), rtol, fast),
+    }
+    torch = by_torchdiffeq(Y, B, w, (0, end), rtol)
+    if torch is not None and size[0] <= 500:
+        runs["torchdiffeq dopri5"] = torch
+    count = max(1, int(2e8 / (size[0] * size[1] * size[2])))
+    runs["products"] = lambda: (products(Y, B, w, count), count)
+    made = interleaved(runs, repeats)
+    floor = made.pop("products")[0] / count
+    plain, (reached, _) = made["SciPy DOP853"]
+    rows = []
+    for name, (seconds, (final, spent)) in made.items():
+        if name.startswith("diffrax"):
+            spent = spent * STAGES[fast]
+        share = "" if spent is None else f"{seconds / spent / floor:.2f}"
+        what = f"{kind} {size[0]}x{size[1]}, {size[2]}", f"{rtol:g}", name
+        rows.append((*what, f"{1e3 * seconds:.3g}", spent or "", share, f"{plain / seconds:.2f}"))
+        if far(final, reached) > 1000 * rtol:
+            raise SystemExit(f"{what} ends {far(final, reached):.1e} away from SciPy.")
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="the two smaller sizes, few repeats")
+    quick = parser.parse_args().quick
+    rows = []
+    for size, end in list(SIZES.items())[: 2 if quick else None]:
+        for kind in ("FA", "GD"):
+            for rtol in (1e-6, 1e-10):
+                rows += flow(size, end, kind, rtol, 3 if quick or size[0] >= 500 else 9)
+    columns = "flow", "rtol", "by", "ms", "velocities", "times the floor", "faster than SciPy"
+    print(table(columns, rows))
+
+
+if __name__ == "__main__":
+    main()
