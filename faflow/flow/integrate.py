@@ -71,15 +71,17 @@ def integrate(
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     if step is not None and solver in ("radau", *engine_scipy.STABILISED):
         raise ValueError(f"{solver} takes no fixed steps; leave step= or choose dop853 or rk45.")
-    control = Control.of(rtol, atol, [W.size for W in w0], step)
     began = time.perf_counter()
     reduction = _reduction(reduce, rule, task, w0)
-    record = Record(rule, observe, reduction)
-    run, beside = (rule, task, w0), None
+    run, sizes, beside = (rule, task, w0), [W.size for W in w0], None
     if reduction is not None:
         run, beside = (reduction.rule, reduction.task, reduction.w0), reduction.beside
+        sizes = reduction.sizes
+    control = Control.of(rtol, atol, sizes, step)
+    record = Record(rule, observe, reduction, control)
     record.add(ts[0], run[-1])
-    tally = Tally(*run, max_steps, max_seconds)
+    measured = None if reduction is None else reduction.measured
+    tally = Tally(*run, max_steps, max_seconds, measured)
 
     def solution():
         chosen = tally.solver() if tally.solvers else solver
@@ -164,14 +166,17 @@ def _accelerated():
 class Record:
     """Keeps the states of a run, or what `observe` says of them, and the last state."""
 
-    def __init__(self, rule, observe, reduction=None):
-        self.rule, self.observe, self.reduction = rule, dict(observe or {}), reduction
+    def __init__(self, rule, observe, reduction=None, control=None):
+        self.rule, self.observe = rule, dict(observe or {})
+        self.reduction, self.control = reduction, control
         self.ts, self.kept, self.last = [], [], ()
         for name, law in self.observe.items():
             if not callable(law):
                 raise TypeError(f"observe[{name!r}] must be a law, but is {law!r:.60}.")
 
     def add(self, t, w):
+        if self.reduction is not None:
+            self.reduction.check(w, t, self.control)
         if self.observe:
             full = self._lifted(w, t)
             row = [evaluated(law, self.rule, full, t) for law in self.observe.values()]
@@ -191,7 +196,9 @@ class Record:
 
     def add_rest(self, states):
         """Where a run broke off, after the last time kept, what can be kept."""
-        with suppress(ValueError, KeyboardInterrupt):  # a law observed may be what broke off
+        with suppress(
+            ValueError, KeyboardInterrupt, Unfinished
+        ):  # a law observed may be what broke off
             for t, w in states:
                 if t > self.ts[-1] and all(np.isfinite(W).all() for W in w):
                     self.add(t, w)
