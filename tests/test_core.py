@@ -68,11 +68,7 @@ def always(monkeypatch):
 @pytest.mark.parametrize("case", CASES)
 def test_steps_of_the_core_are_those_of_the_full_problem(kind, case):
     """Euler steps of both, with rates and decay, end at the same weights."""
-    (
-        rule,
-        task,
-        w,
-    ) = made(case, kind, rates=(1.5, 2.0), decay=(0.3, 0.1))
+    rule, task, w = made(case, kind, rates=(1.5, 2.0), decay=(0.3, 0.1))
     reduction = core(rule, task, w)
     small = reduction.w0
     assert max(max(M.shape) for M in small) <= 2 * len(w[0])
@@ -88,8 +84,11 @@ def test_steps_of_the_core_are_those_of_the_full_problem(kind, case):
         assert far(lifted, w) < EXACT
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("case", CASES)
+RUNS = [("scipy", case) for case in CASES]
+RUNS += [pytest.param("diffrax", case, marks=pytest.mark.jax) for case in CASES[2:4]]
+
+
+@pytest.mark.parametrize(("engine", "case"), RUNS)
 def test_runs_by_the_core_end_where_full_ones_do(always, case, engine):
     decay = (0.2, ff.Piecewise((0.5,), (0.3, 0.1)))
     rule, task, w0 = made(case, rates=(1.0, 0.7), decay=decay)
@@ -144,30 +143,36 @@ HARD += ("against the feedback", "twins", "first weights along A")
 
 
 @pytest.mark.parametrize("case", HARD)
-def test_errors_of_what_is_lifted_are_those_of_the_full_run(always, case, factor=5, spread=0.02):
-    """Within a factor, and where a run is right by luck a share of the tolerance.
+def test_errors_of_what_is_lifted_are_those_of_the_full_run(always, case, factor=5, luck=0.02):
+    """At the worst of ten times; where the full run is right by luck, of a share of the tolerance.
 
-    At rtol 1e-12 errors were at most 1e-13 of the weights, and a bit more for the reference.
+    The factor was 1.3 in the geometric mean, and 1e-13 the error of the reference.
     """
-    rule, task, w0, end = hard(case)
-    run = lambda rtol, how: (
-        ff.integrate(
-            rule,
-            task,
-            w0,
-            [0, end],
-            solver="dop853",
-            reduce=how,
-            rtol=rtol,
-            atol=1e-3 * rtol,
-            max_steps=None,
-        ).final
+    rule, task, w0, _ = hard(case)
+    ts = np.linspace(0, 20, 11)
+    control = {"solver": "dop853", "max_steps": None}
+    run = lambda rtol, how: ff.integrate(
+        rule, task, w0, ts, reduce=how, rtol=rtol, atol=rtol / 1000, **control
     )
     exact = run(1e-13, "none")
+    worst = lambda sol: max(far(sol.at(k), exact.at(k)) for k in range(1, len(ts)))
     for rtol in (1e-4, 1e-6, 1e-8, 1e-10):
-        full, reduced = (far(run(rtol, how), exact) for how in ("none", "auto"))
-        assert reduced < factor * full + spread * rtol + 1e-12
-    assert far(run(1e-12, "auto"), exact) < 1e-12
+        full, reduced = (worst(run(rtol, how)) for how in ("none", "auto"))
+        assert reduced < factor * (full + luck * rtol)
+
+
+@pytest.mark.parametrize("case", HARD)
+def test_the_way_back_loses_few_digits(always, case):
+    """As P and G stay within their bounds, also after a long time."""
+    rule, task, w0, end = hard(case)
+    control = {"solver": "dop853", "rtol": 1e-8, "max_steps": None}  # ROCK4 rounds more by itself
+    sol = ff.integrate(rule, task, w0, [0, end], **control)
+    _, _, G, P, V = state = [M[-1] for M in sol.w.kept]
+    r = len(P)
+    assert np.linalg.norm(P) <= np.sqrt(r) + 1e-12
+    assert np.linalg.norm(G) ** 2 <= r * end / 2
+    lost = core(rule, task, w0).recovery.lost(state)[1]
+    assert lost < EXACT * np.linalg.norm(V)
 
 
 # Runs
@@ -198,11 +203,11 @@ def test_a_run_that_breaks_off_gives_full_weights(always, engine):
 
 
 def test_a_blow_up_tells_the_norm_of_the_weights(always):
-    rule, task, w0 = made(scale=1.0, decay=-5.0)
+    rule, task, w0 = made(scale=1.0)
     told = []
     for how in ("none", "auto"):
         with pytest.raises(ff.Unfinished, match="norm was") as stop:
-            ff.integrate(rule, task, w0, [0, 1e4], reduce=how, max_steps=10**5)
+            ff.integrate(rule, task, w0, [0, 1e4], reduce=how, solver="rk45", step=3.0)
         told.append(float(str(stop.value).split("norm was ")[1].split()[0]))
     np.testing.assert_allclose(told[1], told[0], rtol=0.3)  # by random combinations
 
@@ -241,15 +246,6 @@ def test_digits_lost_on_the_way_back_stop_the_run(always, monkeypatch):
         ff.integrate(rule, task, w0, TS)
     assert len(stop.value.solution) == 1
     assert far(stop.value.solution.final, w0) < EXACT
-
-
-def test_the_way_back_from_the_core_loses_few_digits():
-    for case in HARD:
-        rule, task, w0, _ = hard(case)
-        reduction = core(rule, task, w0)
-        small = ff.integrate(rule, task, w0, [0, 1.0], rtol=1e-8)
-        assert small.made
-        assert reduction
 
 
 # The choice
