@@ -91,18 +91,20 @@ class Recovery:
         return 0.0, np.linalg.norm(V - (self.V0 @ P + self.seen @ G))
 
 
-def cored(reduction, scale):
-    """The reduction with the core of what it reduces to, two layers on inputs that are white."""
+def cored(reduction, pulled, scale):
+    """The reduction with the core of what it reduces to, two layers on inputs that are white.
+
+    pulled: BY.  scale: sc.
+    """
     rule, (W, Z), Y = reduction.rule, reduction.w0, reduction.task.Y
-    (B,), hidden = rule.B, len(W)
-    A, Q = B @ Y / scale, None
+    hidden, A, Q = len(W), pulled / scale, None
     if W.shape[1] > 2 * hidden:
         Q = np.linalg.qr(np.hstack([A.T, W.T]))[0]
         A, W = A @ Q, W @ Q
     probes = np.random.default_rng(0).standard_normal((PROBES, len(Z))) / np.sqrt(PROBES)
     seen, V = probes @ Y / scale, probes @ Z
     seen = seen if Q is None else seen @ Q
-    state = (W, B @ Z, np.zeros_like(W.T), np.eye(hidden), V)
+    state = (W, rule.B[0] @ Z, np.zeros_like(W.T), np.eye(hidden), V)
     task = replaced(reduction.task, X=Diagonal(hidden), Y=A, output_scale=1)
     return replaced(
         reduction,

@@ -22,7 +22,7 @@ from ..symbolic.reductions import core_unproved, unproved
 from .checks import ready
 from .core import cored, most_rank
 from .reduction import Reduction, Turn
-from .spans import ROUNDING, low_rank, on_axes, span
+from .spans import ROUNDING, low_rank, on_axes, span, surely_exceeds
 
 WHITE = 1e-13
 """How far singular values may differ, relative to them, that are taken for one."""
@@ -74,12 +74,15 @@ def _reduced(rule, w0, task, most_rank):
     white = scales is None or np.ptp(scales) <= WHITE * scales.max(initial=0)
     no_core = core_unproved(rule, depth) if white and Y.size else "inputs are not white"
     rank = None if no_core else most_rank(*Y.shape, len(w0[0]))
-    columns, rows = low_rank(Y, most if rank is None else min(most, rank)) or (Y, None)
+    A = None if rank is None else rule.B[0] @ Y
+    many = A is not None and surely_exceeds(A, rank)
+    factors = None if many else low_rank(Y, most if rank is None else min(most, rank))
+    columns, rows = factors or (Y, None)
     if rows is None and rank is not None:
         small = replaced(task, X=_diagonal(scales, Y.shape[1]), Y=Y)
         turned = _made(rule, small, w0, depth, sides, tuple(parts), ())
         scale = task.output_scale * (1 if scales is None else float(scales.mean()))
-        return cored(turned, scale)
+        return cored(turned, A, scale)
     if not white:
         left.append("inputs are not white, so that errors do not stay in the span of the targets")
     for space in ("in", "out") if white else ("out",):

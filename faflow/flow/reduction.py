@@ -9,9 +9,8 @@ import numpy as np
 from ..rule import Piecewise
 from ..solution import Unfinished
 
-
 ROUNDED = 10
-"""How many times the tolerance rounding may take on the way back; ROCK4 took up to 0.7 by itself."""
+"""Tolerances that rounding may take on the way back; of ROCK4 it took up to 0.7 by itself."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,9 @@ import numpy as np
 ROUNDING = 1e-14
 """Share of a matrix below which directions are none of its own."""
 
+CLEAR = 1e-10
+"""Share of the largest square above which another one is no rounding."""
+
 MANY = 4
 """Samples for each input from which on sums over them are decomposed, and not the samples."""
 
@@ -54,6 +57,12 @@ def low_rank(Y, most):
             return None
         tried = min(4 * tried, most)
     return None
+
+
+def surely_exceeds(A, rank):
+    """Whether the rank of A is above `rank` for sure, for few rows; by its squares, so quickly."""
+    squares = np.linalg.eigvalsh(A @ A.T)
+    return np.count_nonzero(squares > CLEAR * squares[-1]) > rank
 
 
 def span(*matrices, most):
