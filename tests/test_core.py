@@ -1,5 +1,6 @@
 """The core of feedback alignment against the full flow, and its proof."""
 
+import re
 import sys
 
 import numpy as np
@@ -36,7 +37,7 @@ def task_of(case, n=40, m=36):
         "scaled output": lambda: ff.Task(2 * orthonormal(draw(m, m)), Y, output_scale=0.4),
         "unseen inputs": lambda: ff.Task(orthonormal(draw(m, m))[:, :30], Y[:, :30]),
         "more samples": lambda: ff.Task(orthonormal(draw(90, m)).T, draw(n, 90) / 6),
-        "few inputs": lambda: ff.Task.factorisation(Y[:, :7]),
+        "few inputs": lambda: ff.Task(np.eye(7), Y[:, :7], output_scale=0.4),
     }[case]()
 
 
@@ -82,6 +83,8 @@ def test_steps_of_the_core_are_those_of_the_full_problem(kind, case):
             beside = reduction.turns[0].apart
             lifted = lifted[0] + ((1 - 3e-3) ** (step + 1) - 1) * beside, lifted[1]
         assert far(lifted, w) < EXACT
+    probes = np.random.default_rng(0).standard_normal((cores.PROBES, len(w[1])))
+    assert far([small[4] * np.sqrt(cores.PROBES)], [probes @ w[1]]) < EXACT
 
 
 RUNS = [("scipy", case) for case in CASES]
@@ -113,6 +116,19 @@ def test_fixed_steps_of_the_core_are_those_of_the_full_problem(always, solver):
         for how in ("none", "auto")
     ]
     assert far(*runs) < EXACT
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_core_takes_about_as_many_steps_as_the_full_problem(always, case):
+    """Errors of W have their norm, and those of Z nearly; other matrices are not measured."""
+    rule, task, w0 = made(case)
+    W, Z = (M.size for M in w0)
+    assert core(rule, task, w0).sizes.tolist() == [W, np.inf, np.inf, np.inf, Z]
+    full, reduced = (
+        ff.integrate(rule, task, w0, [0, 3.0], solver="dop853", reduce=how).made["accepted"]
+        for how in ("none", "auto")
+    )
+    assert abs(reduced - full) < 0.1 * full
 
 
 def hard(case, n=40, m=36, r=5):
@@ -208,8 +224,8 @@ def test_a_blow_up_tells_the_norm_of_the_weights(always):
     for how in ("none", "auto"):
         with pytest.raises(ff.Unfinished, match="norm was") as stop:
             ff.integrate(rule, task, w0, [0, 1e4], reduce=how, solver="rk45", step=3.0)
-        told.append(float(str(stop.value).split("norm was ")[1].split()[0]))
-    np.testing.assert_allclose(told[1], told[0], rtol=0.3)  # by random combinations
+        told.append([float(n) for n in re.findall(r"(?:was|is) ([\d.e+]*\d)", str(stop.value))])
+    np.testing.assert_allclose(told[1], told[0], rtol=0.5)  # by random combinations
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -76,13 +76,13 @@ class Recovery:
     @cached_property
     def pulls(self):
         """YQ: made when it is first asked for, as it costs as much as a velocity in full."""
-        return self.Y @ (self.Q / self.scale) if self.Q is not None else self.Y / self.scale
+        return self.Y @ (self.Q / self.scale)
 
     def matrix(self, k, state):
         """W or Z."""
         W, _, G, P, _ = state
         if k == 0:
-            return W if self.Q is None else W @ self.Q.T
+            return W @ self.Q.T
         return self.Z0 @ P + self.pulls @ G
 
     def lost(self, state):
@@ -97,13 +97,11 @@ def cored(reduction, pulled, scale):
     pulled: BY.  scale: sc.
     """
     rule, (W, Z), Y = reduction.rule, reduction.w0, reduction.task.Y
-    hidden, A, Q = len(W), pulled / scale, None
-    if W.shape[1] > 2 * hidden:
-        Q = np.linalg.qr(np.hstack([A.T, W.T]))[0]
-        A, W = A @ Q, W @ Q
+    hidden, A = len(W), pulled / scale
+    Q = np.linalg.qr(np.hstack([A.T, W.T]))[0]
+    A, W = A @ Q, W @ Q
     probes = np.random.default_rng(0).standard_normal((PROBES, len(Z))) / np.sqrt(PROBES)
-    seen, V = probes @ Y / scale, probes @ Z
-    seen = seen if Q is None else seen @ Q
+    seen, V = probes @ Y @ Q / scale, probes @ Z
     state = (W, rule.B[0] @ Z, np.zeros_like(W.T), np.eye(hidden), V)
     task = replaced(reduction.task, X=Diagonal(hidden), Y=A, output_scale=1)
     return replaced(

@@ -196,9 +196,8 @@ class Record:
 
     def add_rest(self, states):
         """Where a run broke off, after the last time kept, what can be kept."""
-        with suppress(
-            ValueError, KeyboardInterrupt, Unfinished
-        ):  # a law observed may be what broke off
+        # a law observed, or the way back, may be what broke off
+        with suppress(ValueError, KeyboardInterrupt, Unfinished):
             for t, w in states:
                 if t > self.ts[-1] and all(np.isfinite(W).all() for W in w):
                     self.add(t, w)
