@@ -351,43 +351,27 @@ def test_the_core_is_proved_for_every_size(kind):
     assert core_unproved(kind(), 2) is None
 
 
-class Faults:
-    """Cores with one thing wrong in each."""
-
-    def M(self, task, w):
-        W, M, G, P, V = w
-        A, seen = self.B
-        S = W @ W.T
-        return A - M @ W, A @ W.T - S @ M, W.T - G @ S, -(P @ S), seen @ W.T - V @ S
-
-    def W(self, task, w):
-        W, M, G, P, V = w
-        A, seen = self.B
-        S = W @ W.T
-        return A - M.T @ W, A @ W.T - M @ S, W.T - G @ S, -(P @ S), seen @ W.T - V @ S
-
-    def G(self, task, w):
-        W, M, G, P, V = w
-        A, seen = self.B
-        S = W @ W.T
-        return A - M @ W, A @ W.T - M @ S, W.T - 2 * G @ S, -(P @ S), seen @ W.T - V @ S
-
-    def P(self, task, w):
-        W, M, G, P, V = w
-        A, seen = self.B
-        S = W @ W.T
-        return A - M @ W, A @ W.T - M @ S, W.T - G @ S, -(S @ P), seen @ W.T - V @ S
-
-    def V(self, task, w):
-        W, M, G, P, V = w
-        A, seen = self.B
-        S = W @ W.T
-        return A - M @ W, A @ W.T - M @ S, W.T - G @ S, -(P @ S), seen @ W.T + V @ S
+RIGHT = cores.Core.velocity
+S = lambda W: W @ W.T
+FAULTS = {  # number of the matrix, and what is added to its velocity
+    "M on the other side": (0, lambda W, M, G, P, V: M @ W - M.T @ W),
+    "S on the other side": (1, lambda W, M, G, P, V: M @ S(W) - S(W) @ M),
+    "twice": (2, lambda W, M, G, P, V: G @ S(W)),
+    "P on the other side": (3, lambda W, M, G, P, V: P @ S(W) - S(W) @ P),
+    "another sign": (4, lambda W, M, G, P, V: 2 * (V @ S(W))),
+}
 
 
-@pytest.mark.parametrize("fault", ["M", "W", "G", "P", "V"])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_proof_refutes_a_core_with_a_fault(monkeypatch, fault):
-    monkeypatch.setattr(cores.Core, "velocity", getattr(Faults, fault))
+    number, more = FAULTS[fault]
+
+    def wrong(self, task, w):
+        moved = list(RIGHT(self, task, w))
+        moved[number] = moved[number] + more(*w)
+        return tuple(moved)
+
+    monkeypatch.setattr(cores.Core, "velocity", wrong)
     reductions._unequal.cache_clear()
     try:
         assert "does not move as its core does" in core_unproved(ff.FA(), 2)
