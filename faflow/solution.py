@@ -38,14 +38,16 @@ class Lifted(Sequence):
         self.kept, self.ts, self.reduction = kept, ts, reduction
 
     def __len__(self):
-        return len(self.kept)
+        return len(self.reduction)
 
     def __getitem__(self, k):
         if isinstance(k, slice):
             return tuple(self[j] for j in range(len(self))[k])
         k = range(len(self))[k]
-        lift = lambda M, t: self.reduction.lift_one(k, M, t, self.ts[0])
-        return np.stack([lift(M, t) for M, t in zip(self.kept[k], self.ts, strict=True)])
+        lift = lambda state, t: self.reduction.lift_one(k, state, t, self.ts[0])
+        return np.stack(
+            [lift(*at) for at in zip(zip(*self.kept, strict=True), self.ts, strict=True)]
+        )
 
     def at(self, k):
         """The full state at time number `k`."""

@@ -37,7 +37,8 @@ SMALL = 1e-13
 class Kept:
     """A law of hidden layer `k` that a rule keeps, or that decays with its weights.
 
-    kind: matrix, neuron, difference (W₂ - Bᵀ), mirror or neuron mirror; degree: the activation's;
+    kind: matrix, neuron, difference (W₂ - Bᵀ), mirror or neuron mirror, or core, of the reduction
+        to it, which can be looked at but not returned to; degree: the activation's;
     fixed: whether what stands for W₂ᵀ is fixed, as in feedback alignment.
     """
 
@@ -48,7 +49,7 @@ class Kept:
 
     @property
     def law(self):
-        if self.kind == "matrix":
+        if self.kind in ("matrix", "core"):
             return laws.feedback_balance if self.fixed else laws.balance
         if self.kind == "neuron":
             potential = laws.neuron_potential_balance
@@ -64,6 +65,9 @@ class Kept:
         return f"{self.law.__name__}, k = {self.k}"
 
     def value(self, rule, w):
+        if self.kind == "core":
+            W, M = w[:2]
+            return rule.speed * (W @ W.T / rule.rate(0) - (M + M.T) / rule.rate(1))
         return self.law(rule, w, **self.arguments)
 
     def rate(self, rule):

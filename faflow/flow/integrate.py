@@ -18,6 +18,7 @@ from .keeping import Monitor, keeping_of
 from .march import Tally, march
 from .path import Path
 from .reduce import reduce as reduced
+from .reduce import spaces
 from .sliding import Follower, chosen
 from .smoothed import sharpness, smoothed
 
@@ -95,25 +96,27 @@ def integrate(
         raise ValueError(f"{solver} takes no fixed steps; leave step= or choose dop853 or rk45.")
     relieved = relief(solver, rtol, step, kinks)
     solver = solver or default_solver(engine, rtol, kinks)
-    control = Control.of(**controlled, sizes=[W.size for W in w0], step=step)
     began = time.perf_counter()
-    reduction = _reduction(reduce, rule, task, w0)
-    record = Record(rule, observe, reduction)
+    reduction = _reduction(reduce, rule, task, w0, keep)
     path = Path() if kinks in ("slide", "stop") else None
     stepping = engine
     if path is not None:
         make = partial(Follower, path=path, stop=kinks == "stop")
         stepping = SimpleNamespace(stepper=make, order=engine.order)
-    run, beside = (rule, task, w0), None
+    run, sizes, beside = (rule, task, w0), [W.size for W in w0], None
     if kinks == "smooth":
         run = rule, smoothed(task, sharpness(rule, task, w0)), w0
     if reduction is not None:
         run, beside = (reduction.rule, reduction.task, reduction.w0), reduction.beside
+        sizes = reduction.sizes
+    control = Control.of(**controlled, sizes=sizes, step=step)
+    record = Record(rule, observe, reduction, control)
     rest = _share(until, controlled["rtol"])
     keeping = keeping_of(keep, *run, ts, solver, path)
     monitor = Monitor(keeping, run[0])
     record.add(ts[0], run[-1])
-    tally = Tally(*run, max_steps, max_seconds)
+    measured = None if reduction is None else reduction.measured
+    tally = Tally(*run, max_steps, max_seconds, measured)
 
     def solution():
         chosen = tally.solver() if tally.solvers else solver
@@ -142,12 +145,13 @@ def integrate(
     return solution()
 
 
-def _reduction(asked, rule, task, w0):
+def _reduction(asked, rule, task, w0, keep):
     """The reduction to integrate by, or None."""
     if asked not in ("auto", "none"):
         raise ValueError(f"Unknown reduce {asked!r}; choose from auto, none.")
-    found = reduced(rule, task, w0) if asked == "auto" else None
-    return found or None
+    if asked == "none":
+        return None
+    return (reduced if keep in (None, "monitor") else spaces)(rule, task, w0) or None
 
 
 def _share(until, rtol):
@@ -171,14 +175,17 @@ def _met(kinks, path, task):
 class Record:
     """Keeps the states of a run, or what `observe` says of them, and the last state."""
 
-    def __init__(self, rule, observe, reduction=None):
-        self.rule, self.observe, self.reduction = rule, dict(observe or {}), reduction
+    def __init__(self, rule, observe, reduction=None, control=None):
+        self.rule, self.observe = rule, dict(observe or {})
+        self.reduction, self.control = reduction, control
         self.ts, self.kept, self.last = [], [], ()
         for name, law in self.observe.items():
             if not callable(law):
                 raise TypeError(f"observe[{name!r}] must be a law, but is {law!r:.60}.")
 
     def add(self, t, w):
+        if self.reduction is not None:
+            self.reduction.check(w, t, self.control)
         if self.observe:
             full = self._lifted(w, t)
             row = [evaluated(law, self.rule, full, t) for law in self.observe.values()]
@@ -198,7 +205,8 @@ class Record:
 
     def add_rest(self, states):
         """Where a run broke off, after the last time kept, what can be kept."""
-        with suppress(ValueError, KeyboardInterrupt):  # a law observed may be what broke off
+        # a law observed, or the way back, may be what broke off
+        with suppress(ValueError, KeyboardInterrupt, Unfinished):
             for t, w in states:
                 if t > self.ts[-1] and all(np.isfinite(W).all() for W in w):
                     self.add(t, w)

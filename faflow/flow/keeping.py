@@ -9,6 +9,7 @@ from .. import laws
 from ..nets import replaced
 from ..rules import DFA, FA, GD, KolenPollack, SignFA
 from .conserve import Keeper, Kept
+from .core import Core
 from .stabilised import repeat
 
 
@@ -181,9 +182,11 @@ def _of_law(law, rule, task, ks):
 
 def known(rule, task, w):
     """The laws that `rule` is known to keep on the network, lowest layer first."""
-    if type(rule) not in (GD, FA, DFA, SignFA, KolenPollack):
+    if type(rule) not in (GD, FA, DFA, SignFA, KolenPollack, Core):
         return []
     made = []
+    if isinstance(rule, Core):
+        return [Kept("core", 0, fixed=True)]
     hidden = len(rule.weights(w)) - 1
     for k in range(hidden - 1 if isinstance(rule, DFA) else 0, hidden):
         degree = task.activation(k).degree

@@ -1,7 +1,8 @@
-"""Whether a rule keeps to a part of samples, inputs or outputs, proved in words for every size."""
+"""Whether a rule keeps to a part of samples, inputs or outputs, or has a core: proved in words."""
 
 from functools import lru_cache
 
+from ..flow.core import core_of
 from ..matrices import Alphabet
 from ..nets import linear, replaced, squared
 from ..rule import of_layer
@@ -10,24 +11,37 @@ from .problems import problem_task
 
 def unproved(rule, depth, spaces):
     """Why the reduction of these spaces is not proved of the rule, or None where it is."""
+    what = f"does not keep to a part of the {spaces[-1]}puts"
+    return _refuted(rule, depth, what, _both, spaces)
+
+
+def core_unproved(rule, depth):
+    """Why the core is not proved of the rule on white inputs, or None where it is."""
+    if depth != 2:
+        return "the core is one of two layers"
+    return _refuted(rule, depth, "does not move as its core does", _of_core)
+
+
+def _refuted(rule, depth, what, both, *about):
+    """Why `both` are not the same for the rule, or None, with `what` it does if they are not."""
     own = {k: v for k, v in vars(rule).items() if k not in ("B", "decay", "rates")}
     try:
-        return _unproved(type(rule), tuple(sorted(own.items())), depth, spaces)
+        return _unequal(type(rule), tuple(sorted(own.items())), depth, what, both, *about)
     except TypeError:  # with something in it that cannot be kept
-        return _unproved.__wrapped__(type(rule), tuple(own.items()), depth, spaces)
+        return _unequal.__wrapped__(type(rule), tuple(own.items()), depth, what, both, *about)
 
 
 @lru_cache(maxsize=64)
-def _unproved(kind, own, depth, spaces):
+def _unequal(kind, own, depth, what, both, *about):
     """The same for all feedback, decay and rates, which act on each layer by themselves."""
     numbers = {"rates": tuple(range(2, 2 + depth)), "decay": tuple(range(101, 101 + depth))}
     try:
         rule = replaced(object.__new__(kind), **dict(own), B=(), **numbers)
-        moved, expected = _both(rule, depth, spaces)
+        moved, expected = both(rule, depth, *about)
         same = all(V == U for V, U in zip(moved, expected, strict=True))
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         return f"words cannot follow {kind.__name__}: {error}"
-    return None if same else f"{kind.__name__} does not keep to a part of the {spaces[-1]}puts"
+    return None if same else f"{kind.__name__} {what}"
 
 
 def _both(rule, depth, spaces):
@@ -79,3 +93,33 @@ def _both(rule, depth, spaces):
         for V, pair, N, layer in zip(made, kinds.values(), apart, layers, strict=True)
     ]
     return moved, kept
+
+
+def _of_core(rule, depth):
+    """Velocities of two layers and of what a core sees of them, and those its core gives, as words.
+
+    Targets Y = yQ' + R with RQ = 0, BR = 0 are any whose BY has its rows in the span of Q'.
+    """
+    alphabet, names = Alphabet(), rule.spaces(depth)
+    inputs, hidden, outputs = names
+    letter = alphabet.letter
+    Q, B = letter("Q", inputs, "rows"), letter("B", hidden, outputs)
+    y, R = letter("y", outputs, "rows"), letter("R", outputs, inputs)
+    for left, right in ((Q.T @ Q, alphabet.identity("rows")), (R @ Q, 0), (B @ R, 0)):
+        alphabet.relate(left, right)
+    kept, O = letter("W'", hidden, "rows"), letter("O", "probes", outputs)
+    first, G, P = (
+        letter("Z0", outputs, hidden),
+        letter("G", "rows", hidden),
+        letter("P", hidden, hidden),
+    )
+    lifted = lambda W, G, P: (W @ Q.T, first @ P + y @ G)
+    W, Z = lifted(kept, G, P)
+    c, s = 3, 5
+    task = problem_task(
+        c * alphabet.identity(inputs), s * c * (y @ Q.T + R), linear, squared, False
+    )
+    moved = replaced(rule, B=(B,))(replaced(task, output_scale=s), (W, Z))
+    core = core_of(rule, s * c, B @ y, O @ y)
+    dW, dM, dG, dP, dV = core(task, (kept, B @ Z, G, P, O @ Z))
+    return (*moved, B @ moved[1], O @ moved[1]), (*lifted(dW, dG, dP), dM, dV)

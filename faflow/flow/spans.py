@@ -1,0 +1,79 @@
+"""The axes of inputs, the rank of targets, and what matrices span: found to rounding."""
+
+import numpy as np
+
+ROUNDING = 1e-14
+"""Share of a matrix below which directions are none of its own."""
+
+CLEAR = 1e-10
+"""Share of the largest square above which another one is no rounding."""
+
+MANY = 4
+"""Samples for each input from which on sums over them are decomposed, and not the samples."""
+
+PROBES = 3
+"""Random directions in which a factorisation is tried that others were made for."""
+
+
+def on_axes(task):
+    """U, s and Y' with X = U diag(s) Qᵀ and Y' = YQ, Q having orthonormal columns.
+
+    s is None, and U, where X is the identity.  Inputs that no sample shows are left out.  Of many
+    samples XXᵀ and YXᵀ are summed, and taken apart: exact to the rounding of these sums.
+    """
+    X, Y = task.X, task.Y
+    d, samples = X.shape
+    if d == samples == np.count_nonzero(X) and (X.diagonal() == 1).all():
+        return None, None, Y
+    if samples <= MANY * d:
+        U, s, Qt = np.linalg.svd(X, full_matrices=False)
+        seen = s > ROUNDING * s.max(initial=0)
+        return U[:, seen], s[seen], (Y @ Qt.T)[:, seen]
+    squares, U = np.linalg.eigh(X @ X.T)
+    pulls = Y @ X.T @ U
+    least = ROUNDING * squares[-1]
+    none = np.linalg.norm(pulls, axis=0) <= ROUNDING * np.linalg.norm(X) * np.linalg.norm(Y)
+    seen = (squares > least) | ~none
+    s = np.sqrt(np.maximum(squares[seen], least))
+    return U[:, seen], s, pulls[:, seen] / s
+
+
+def low_rank(Y, most):
+    """Q, R with Y = QR to rounding and as few columns of Q, orthonormal, as will do, up to `most`.
+
+    None if more would be needed.  By products with random matrices, of which a wrong answer would
+    be a zero by chance.
+    """
+    rng, tried = np.random.default_rng(0), min(16, most)
+    while tried > 0:
+        seen = Y @ rng.standard_normal((Y.shape[1], tried + PROBES))
+        Q = np.linalg.qr(seen[:, :tried])[0]
+        probed = seen[:, tried:]
+        if np.linalg.norm(probed - Q @ (Q.T @ probed)) <= 10 * ROUNDING * np.linalg.norm(probed):
+            u, s, vt = np.linalg.svd(Q.T @ Y, full_matrices=False)
+            kept = s > ROUNDING * s.max(initial=0)
+            return Q @ u[:, kept], s[kept, None] * vt[kept]
+        if tried == most:
+            return None
+        tried = min(4 * tried, most)
+    return None
+
+
+def surely_exceeds(A, rank):
+    """Whether the rank of A is above `rank` for sure, for few rows; by its squares, so quickly."""
+    squares = np.linalg.eigvalsh(A @ A.T)
+    return np.count_nonzero(squares > CLEAR * squares[-1]) > rank
+
+
+def span(*matrices, most):
+    """Orthonormal columns that span those of these, but for rounding; None if more than `most`."""
+    from scipy.linalg import qr
+
+    sizes = [np.linalg.norm(M) for M in matrices]
+    scaled = [M / size for M, size in zip(matrices, sizes, strict=True) if size]
+    if not scaled:
+        return np.zeros((len(matrices[0]), 0))
+    Q, R, _ = qr(np.hstack(scaled), mode="economic", pivoting=True)
+    sizes = np.abs(R.diagonal())
+    found = Q[:, : np.count_nonzero(sizes > ROUNDING * sizes[0])]
+    return found if found.shape[1] <= most else None
