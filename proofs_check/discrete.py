@@ -383,7 +383,8 @@ def slides(check, samples=2):
     on = "FA, one ReLU unit, t ≤ 0.4, 100 to 800 steps"
     check.order("order of the number of flips", counts, flips, 1, within=0.15, fall=0.7, on=on)
     try:
-        made = ff.integrate(rule, task, w0, [0, 0.4], max_steps=400)
+        control = {"solver": "dop853", "rtol": 1e-10, "atol": 1e-12, "kinks": "ignore"}
+        made = ff.integrate(rule, task, w0, [0, 0.4], max_steps=400, **control)
     except ff.Unfinished as stop:
         made = stop.solution
     name = "share of the time that error control passes in 400 steps"

@@ -1847,7 +1847,7 @@ def optimum_run(seed, blind, out=3):
     w0 = tuple(scale * rng.standard_normal(W.shape) for W in w0)
     w0 = (w0[0] @ span, w0[1])  # the optimum reached is then the one of least norm
     ts = np.concatenate([[0], np.geomspace(0.01, 25, 50)])
-    sol = ff.integrate(rule, task, w0, ts, rtol=1e-8, atol=1e-12)
+    sol = ff.integrate(rule, task, w0, ts, solver="dop853", rtol=1e-8, atol=1e-12)
     least = task.Y @ np.linalg.pinv(task.X)
     far = np.linalg.norm(sol.w[1] @ sol.w[0] - least, axis=(1, 2)) / np.linalg.norm(least)
     return ts[1:], far[1:], np.array([ff.loss(task, sol.at(k)) for k in range(len(sol))])[1:]

@@ -82,6 +82,12 @@ def test_what_cannot_be_asked_is_refused(more, says):
         ff.gradient(loss, rule, task, w0, TS, **more)
 
 
+def test_rules_without_feedback_say_so():
+    rule, task, w0 = problem(ff.GD, "tanh", sizes=(4, 3, 2))
+    with pytest.raises(ValueError, match="GD has no fixed feedback"):
+        ff.gradient(loss, rule, task, w0, TS, of=("w0", "B"))
+
+
 def test_kinks_have_no_derivative_to_follow():
     rule, task, w0 = problem(ff.FA, "relu", sizes=(4, 3, 2))
     with pytest.raises(ValueError, match="gradient needs smooth activations"):

@@ -450,3 +450,32 @@ def test_a_larger_network_on_digits_reaches_its_end(kind, factor=100):
     assert end == pytest.approx(start, abs=factor * 1e-8)
     assert len(path.crossings) > 1000
     assert len(path.stretches) > 100
+
+
+def test_a_unit_whose_weights_vanish_while_it_is_pushed_on_ends_the_run():
+    """From there a ray leads out, as Euler's steps and smoothed kinks find; it cannot be told."""
+    X = [[-1.2566, 0.2676, 0.6837, 1.8446, -0.0867, 1.1474, -1.2566]]
+    Y = [
+        [-0.2536, -1.3155, 0.5489, -1.3817, 0.5717, 0.4847, 0.2536],
+        [1.011, -0.903, 0.1509, -0.2417, 0.9876, 1.721, -1.011],
+        [-0.1911, -1.4584, -0.815, -0.1069, -1.4725, 2.1692, 0.1911],
+    ]
+    B = [[1.426, 1.2624, -0.7625], [0.3988, 0.4551, -1.1099], [0.0184, -1.5641, 0.9945]]
+    W1 = np.array([[-0.3833, 0], [-0.1121, 0], [1.456, 0]])
+    W2 = np.array(
+        [[-0.4844, 0.1757, 0.7507, 0], [0.3216, 0.4384, -0.1938, 0], [0.084, 1.1623, 0.8368, 0]]
+    )
+    task = ff.Task(np.array(X), np.array(Y), "relu", bias=True)
+    with pytest.raises(ff.Unfinished, match="all samples of unit 0 of hidden layer 0 reach"):
+        ff.integrate(ff.FA((np.array(B),), decay=0.2), task, (W1, W2), [0, 2], rtol=1e-8)
+
+
+def test_a_run_that_slides_comes_to_rest():
+    rng = np.random.default_rng(0)
+    rng.standard_normal((4, 6)), rng.standard_normal((2, 6))
+    task = ff.Task(rng.standard_normal((3, 8)), rng.standard_normal((2, 8)), "relu")
+    rule, w0 = ff.FA.random((3, 4, 2), seed=1), ff.init((3, 4, 2), seed=6)
+    sol = ff.integrate(rule, task, w0, [0, 200], rtol=1e-8, until=1e-3)
+    assert sol.made["steady"]
+    assert sol.ts[-1] < 200
+    assert sol.kinks.sliding()

@@ -196,3 +196,50 @@ def test_a_decay_that_jumps_later_does_not_keep_a_flow_from_resting():
     sol = ff.integrate(rule, given, w0, [0, 1000], until=1e-6)
     assert sol.made["steady"]
     assert 1 < sol.ts[-1] < 500
+
+
+def test_rest_is_that_of_the_full_problem_where_a_run_is_reduced():
+    """What lies beside the reduced inputs decays, and is part of the velocity."""
+    rng = np.random.default_rng(0)
+    X, Y = np.zeros((10, 4)), rng.standard_normal((3, 4))
+    X[:4] = rng.standard_normal((4, 4))
+    w0 = ff.init((10, 5, 3), seed=2)
+    w0[0][:, 4:] *= 1000
+    rule = ff.FA.random((10, 5, 3), seed=1, decay=(0.02, 0))
+    ends = [
+        ff.integrate(rule, ff.Task(X, Y), w0, [0, 3000], until=1e-2, reduce=how, rtol=1e-8)
+        for how in ("auto", "none")
+    ]
+    assert "reduced" in ends[0].made
+    assert 100 < ends[0].ts[-1] < 400
+    assert 0.8 < ends[0].ts[-1] / ends[1].ts[-1] < 1.25
+
+
+def test_flows_that_turn_round_are_left_to_explicit_methods():
+    rule = ff.HeavyBall(of=ff.GD(), friction=0.01)
+    rng = np.random.default_rng(0)
+    given = ff.Task(rng.standard_normal((3, 9)), rng.standard_normal((2, 9)))
+    sol = ff.integrate(rule, given, rule.start((3, 2)), [0, 200], rtol=1e-6, max_steps=None)
+    assert sol.made["solver"] == "dop853"
+
+
+@pytest.mark.parametrize("budget", [20.0, np.int64(20)])
+def test_a_budget_is_a_whole_number_of_any_kind(budget):
+    given, w0, _ = one_layer()
+    with pytest.raises(ff.Unfinished, match="budget of steps"):
+        ff.integrate(ff.GD(), given, w0, [0, 1e3], max_steps=budget, reduce="none")
+    with pytest.raises(ValueError, match=r"max_steps must be a whole number, but is 2\.5"):
+        ff.integrate(ff.GD(), given, w0, [0, 1], max_steps=2.5)
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.SignFA, ff.KolenPollack])
+def test_one_layer_has_no_law_between_layers(kind):
+    given = ff.Task(np.eye(4), np.ones((2, 4)))
+    rule = kind.random((4, 2))
+    sol = ff.integrate(rule, given, rule.start((4, 2)), [0, 1])
+    assert "drift" not in sol.made
+
+
+def test_a_layer_that_does_not_learn_has_no_law_to_watch():
+    rule, given, w0 = problem(ff.FA, sizes=(4, 3, 2), rates=(0.0, 1.0))
+    assert "drift" not in ff.integrate(rule, given, w0, [0, 1]).made

@@ -73,6 +73,8 @@ class Kept:
     def rate(self, rule):
         """c where the law decays as exp(-ct), the decay of `rule` being constant; None if not."""
         below, above = (of_layer(rule.decay, layer) for layer in (self.k, self.k + 1))
+        if self.kind != "difference" and 0 in (rule.rate(self.k), rule.rate(self.k + 1)):
+            return None  # the law divides by them
         if self.kind == "difference":
             return above
         if above != (2 * below if self.linear_above(rule) else below):

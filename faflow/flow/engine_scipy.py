@@ -161,13 +161,14 @@ class Implicit:
         field = Field(rule, task, self.layout, y)
 
         lengths = np.diff(self.layout.ends, prepend=0)
+        entries = lengths - self.layout.more
         self.solver = getattr(scipy.integrate, SOLVERS[solver])(
             lambda t, y: field.at(y),
             t,
             y,
             np.inf,
             rtol=control.rtol,
-            atol=np.repeat(control.floors / np.sqrt(lengths - self.layout.more), lengths),
+            atol=np.repeat(control.floors / np.sqrt(np.maximum(1, entries)), lengths),
             first_step=control.h,
         )
         self.reached, self.stuck = [], None

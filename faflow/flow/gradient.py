@@ -47,6 +47,8 @@ def gradient(
     unknown = [name for name in of if name not in PARTS]
     if unknown or not of or isinstance(of, str):
         raise ValueError(f"of must name some of {', '.join(PARTS)}, as a tuple, but is {of!r}.")
+    if "B" in of and not rule.B:
+        raise ValueError(f"of names B, but {rule.name} has no fixed feedback.")
     if not task.smooth:
         raise ValueError("gradient needs smooth activations, such as softplus(50) for relu.")
     control = tolerances(rtol, atol)

@@ -59,8 +59,9 @@ def integrate(
     kinks: of a piecewise linear network.  "slide" follows the flow through them and, where both
         sides push back, along them, exactly, and records it as ``.kinks`` of the solution; "stop"
         ends the run where it first slides; "smooth" rounds them off (errors of a percent);
-        "ignore" takes them for smooth, by a method of low order.  None takes "slide" for SciPy and
-        the package's activations of degree 1, up to 20,000 units times samples; else "ignore".
+        "ignore" takes them for smooth, by a method of low order.  None takes "slide" for SciPy,
+        activations of degree 1 and one layer with kinks, "stop" for more, where what slides is not
+        always told by its kinks; and "ignore" otherwise.  Up to 20,000 units times samples.
     keep: conserved quantities.  "monitor" tells in ``made["drift"]`` how far those known of the
         rule were from their values at the times asked for; "all" returns to them after each step,
         as near to where it ended as can be, and a law of `faflow.laws` to that one.  Their drift is
@@ -92,6 +93,9 @@ def integrate(
     for what, value in budgets.items():
         if not (value is None or (is_number(value) and value > 0)):
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
+    if max_steps is not None and max_steps != int(max_steps):
+        raise ValueError(f"max_steps must be a whole number, but is {max_steps!r}.")
+    max_steps = max_steps and int(max_steps)
     if step is not None and solver in ("radau", *engine_scipy.STABILISED):
         raise ValueError(f"{solver} takes no fixed steps; leave step= or choose dop853 or rk45.")
     relieved = relief(solver, rtol, step, kinks)

@@ -115,7 +115,8 @@ def asked(keep, rule, task, w, ts):
         return _proved(made, rule, task, w)
     given = getattr(keep, "keywords", {})
     law = getattr(keep, "func", keep)
-    ks = [given["k"]] if "k" in given else range(len(rule.weights(w)) - 1)
+    hidden = range(len(rule.weights(w)) - 1)
+    ks = [k for k in hidden if k == given.get("k", k)]
     made = [one for one in _of_law(law, rule, task, ks) if holds(one)]
     if not made:
         raise ValueError(
@@ -188,7 +189,7 @@ def known(rule, task, w):
     if isinstance(rule, Core):
         return [Kept("core", 0, fixed=True)]
     hidden = len(rule.weights(w)) - 1
-    for k in range(hidden - 1 if isinstance(rule, DFA) else 0, hidden):
+    for k in range(max(hidden - 1, 0) if isinstance(rule, DFA) else 0, hidden):
         degree = task.activation(k).degree
         linear = task.activation(k).name == "linear"
         if isinstance(rule, KolenPollack):

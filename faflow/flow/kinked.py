@@ -21,7 +21,7 @@ class March:
         self.rule, self.task, self.groups = rule, task, groups
         self.path, self.stop = path, stop
         self.crowd, self.suspects = (None, 0), []
-        self.accepted, self.tries, self.problem = 0, 0, None
+        self.accepted, self.tries, self.idle, self.problem = 0, 0, 0, None
 
     def unpack(self, y):
         parts = zip(self.cuts[:-1], self.cuts[1:], self.shapes, strict=True)
@@ -60,7 +60,15 @@ class March:
     def reach(self, goal, most):
         """Go on to `goal`, piece by piece, in at most so many steps in all; whether it is there."""
         solver, goal, aim, aims = self.solver, float(goal), np.inf, 0
-        while solver.t < goal and self.accepted < most and not self.problem:
+        passes = 0
+        while solver.t < goal and self.accepted < most and passes < 4 * most and not self.problem:
+            passes += 1
+            self.idle += 1
+            if self.idle > CROWD:
+                raise Unfinished(
+                    f"Stopped at t = {solver.t:.6g}: kinks there are met again and again; use"
+                    " kinks='smooth', or fixed steps, such as step=1e-3."
+                )
             kept, errors = (solver.t, solver.y, solver.f), self.piece.errors.copy()
             self.problem = self._try(min(goal, aim))
             if self.problem:
@@ -78,6 +86,7 @@ class March:
                 aim, aims = exit.t + 1e-3 * (exit.t - solver.t), aims + 1
                 continue
             self.accepted += not (exit and exit.stuck)
+            self.idle = 0 if exit is None else self.idle
             if exit is not None:
                 self._meet(exit)
                 aim, aims = np.inf, 0
@@ -168,6 +177,7 @@ class March:
         self.path.turn(float(solver.t), piece.side, self._place)
         self._arrive(v)
         self._crowded(exit)
+        self._gathered()
 
     def _polished(self, entry):
         """Shift the state along its velocity to where z is zero, by so little that it is exact."""
@@ -216,6 +226,23 @@ class March:
                 f" unit {unit} of hidden layer {layer} for sample {samples[0]}; use"
                 " kinks='smooth', or fixed steps, such as step=1e-3."
             )
+
+    def _gathered(self):
+        """Raise where all samples of a unit stand at their kinks, as where its weights vanish.
+
+        Which way it leaves is then not told by its kinks one by one.
+        """
+        here, piece = self.last, self.piece
+        near = piece.split(abs(here.z) <= 1e3 * here.tiny)
+        slides = piece.split(piece.side == 0)
+        for k, at in near.items():
+            unclear = slides[k].any(axis=1) | (k > 0)
+            for unit in np.flatnonzero(at.all(axis=1) & unclear & (at.shape[1] > 1)):
+                raise Unfinished(
+                    f"Stopped at t = {self.solver.t:.6g}: all samples of unit {unit} of hidden"
+                    f" layer {k} reach their kinks there at once, from which more than one flow can"
+                    " go on; use kinks='smooth', or fixed steps, such as step=1e-3."
+                )
 
     def _raise_slide(self):
         layer, unit, samples = self._place(self.piece.sliding[0])

@@ -78,7 +78,7 @@ def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
             k = next(k for k, V in enumerate(v) if not np.isfinite(V).all())
             raise Unfinished(f"The velocity of w[{k}] is not finite at the start, t = {t:g}.")
         tally.evaluations += 1
-        tally.first = _size(tally.measured(v))
+        tally.first = _speed(tally, rule, task, w, beside)
         order = engine.order(solver)
         if control.step is not None or order is None or control.h is not None:
             return
@@ -117,7 +117,15 @@ def _rests(rule, task, share, run, tally):
     """Whether the velocity is down to this share of the first one."""
     tally.evaluations += 1
     with np.errstate(all="ignore"):
-        return _size(tally.measured(rule(task, run.w))) <= share * tally.first
+        if hasattr(run, "velocity"):
+            return _size(run.velocity) <= share * tally.first
+        return _speed(tally, rule, task, run.w, run.beside) <= share * tally.first
+
+
+def _speed(tally, rule, task, w, beside):
+    """The norm of the velocity of the full problem."""
+    v = velocity(rule, task, w if beside is None else (*w, beside), len(w))
+    return float(np.hypot(_size(tally.measured(v[: len(w)])), _size(v[len(w) :])))
 
 
 @dataclass
@@ -151,8 +159,11 @@ class Limit:
             field = lambda t, w: tuple(self.rule(self.task, w))
             v = field(run.t, run.w)
             apply = differences(field, run.t, run.w, v)
-            rate, _, count = power_iteration(apply, direction(v))
-        tally.evaluations += 1 + count
+            rate, way, count = power_iteration(apply, direction(v))
+            bent = sum(float(np.sum(V * U)) for V, U in zip(way, apply(way), strict=True))
+        tally.evaluations += 2 + count
+        if not bent < -rate / 2:  # growing or turning round, where explicit steps are as long
+            return False
         step = (run.t - t) / (run.accepted - accepted)
         return step * rate > 0.9 * self.stable and (self.end - run.t) * rate > WORTH
 

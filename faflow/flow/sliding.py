@@ -40,6 +40,7 @@ class Follower:
     w = property(lambda self: self.march.state())
     accepted = property(lambda self: self.march.accepted)
     tries = property(lambda self: self.march.tries)
+    velocity = property(lambda self: self.march.unpack(self.march.solver.f))
     evaluations = property(lambda self: self.march.piece.evaluations)
     stuck = property(lambda self: self.march.problem)
 
@@ -77,7 +78,8 @@ def chosen(kinks, rule, task, w0, followed, step):
             f"kinks={kinks!r} needs engine='scipy', solver dop853 or rk45, and no fixed steps."
         )
     check(rule, task, w0)
-    return kinks or "slide"
+    deep = sum(not task.activation(k).smooth for k in range(len(rule.weights(w0)) - 1)) > 1
+    return kinks or ("stop" if deep else "slide")
 
 
 def check(rule, task, w0):

@@ -26,7 +26,11 @@ def taped(rule, task, w):
         velocity = _calls(tape, [V.number for V in made])
     except (TypeError, AttributeError, ValueError, NotImplementedError):
         return None
-    return velocity if _agrees(velocity, rule, task, w) else None
+    try:
+        with np.errstate(all="ignore"):
+            return velocity if _agrees(velocity, rule, task, w) else None
+    except (ValueError, ArithmeticError):  # no such state for this rule, such as one without rank
+        return None
 
 
 def _ours(rule, task):
