@@ -312,3 +312,13 @@ def test_a_wrong_word_is_refused():
     rule = ff.FA.random((6, 5, 4))
     with pytest.raises(ValueError, match=re.escape("Unknown reduce 'yes'; choose from auto, none")):
         ff.integrate(rule, TASK, rule.start((6, 5, 4)), [0, 1], reduce="yes")
+
+
+def test_an_implicit_run_stays_finite_where_something_lies_beside_for_ever():
+    """SciPy's difference quotients in what nothing depends on grew until they overflowed."""
+    rule, task, w0, _ = made(ff.FA, "unseen inputs")
+    task = ff.Task(task.X / 20, task.Y / 20)
+    sol = ff.integrate(rule, task, w0, [0, 1e4], solver="radau", rtol=1e-8)
+    assert "reduced" in sol.made
+    full = ff.integrate(rule, task, w0, [0, 1e4], solver="radau", rtol=1e-8, reduce="none")
+    assert far(sol.final, full.final) < 1e-5

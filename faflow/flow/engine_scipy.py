@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from .control import excess, judged
+from .control import decays, excess, judged
 from .methods import Chebyshev, Pair, reach, tableau
 from .radius import radius, square
 from .stabilised import method
@@ -156,19 +156,20 @@ class Implicit:
     def __init__(self, rule, task, t, w, *, solver, control, beside=None):
         import scipy.integrate
 
-        self.layout = Layout(w, beside)
-        y = self.layout.packed(w, beside)
+        # what lies beside takes no part: its columns of the Jacobian would be zero, at which
+        # SciPy widens its differences without end
+        self.layout, self.start = Layout(w), (t, beside, decays(rule, w))
+        y = self.layout.packed(w)
         field = Field(rule, task, self.layout, y)
 
         lengths = np.diff(self.layout.ends, prepend=0)
-        entries = lengths - self.layout.more
         self.solver = getattr(scipy.integrate, SOLVERS[solver])(
             lambda t, y: field.at(y),
             t,
             y,
             np.inf,
             rtol=control.rtol,
-            atol=np.repeat(control.floors / np.sqrt(np.maximum(1, entries)), lengths),
+            atol=np.repeat(control.floors / np.sqrt(np.maximum(1, lengths)), lengths),
             first_step=control.h,
         )
         self.reached, self.stuck = [], None
@@ -176,7 +177,12 @@ class Implicit:
 
     t = property(lambda self: self.solver.t)
     w = property(lambda self: self.layout.parts(self.solver.y))
-    beside = property(lambda self: self.layout.beside(self.solver.y))
+
+    @property
+    def beside(self):
+        t, beside, rates = self.start
+        return None if beside is None else beside * np.exp(-rates * (self.t - t))
+
     evaluations = property(lambda self: self.solver.nfev)
 
     def advance(self, stops, most):
