@@ -63,7 +63,6 @@ class March:
         passes = 0
         while solver.t < goal and self.accepted < most and passes < 4 * most and not self.problem:
             passes += 1
-            self.idle += 1
             if self.idle > CROWD:
                 raise Unfinished(
                     f"Stopped at t = {solver.t:.6g}: kinks there are met again and again; use"
@@ -86,7 +85,7 @@ class March:
                 aim, aims = exit.t + 1e-3 * (exit.t - solver.t), aims + 1
                 continue
             self.accepted += not (exit and exit.stuck)
-            self.idle = 0 if exit is None else self.idle
+            self.idle = self.idle + 1 if exit and exit.stuck else 0
             if exit is not None:
                 self._meet(exit)
                 aim, aims = np.inf, 0

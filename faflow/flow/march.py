@@ -78,7 +78,7 @@ def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
             k = next(k for k, V in enumerate(v) if not np.isfinite(V).all())
             raise Unfinished(f"The velocity of w[{k}] is not finite at the start, t = {t:g}.")
         tally.evaluations += 1
-        tally.first = _speed(tally, rule, task, w, beside)
+        tally.first = _speed(tally, v, len(w))
         order = engine.order(solver)
         if control.step is not None or order is None or control.h is not None:
             return
@@ -119,13 +119,14 @@ def _rests(rule, task, share, run, tally):
     with np.errstate(all="ignore"):
         if hasattr(run, "velocity"):
             return _size(run.velocity) <= share * tally.first
-        return _speed(tally, rule, task, run.w, run.beside) <= share * tally.first
+        w, beside = run.w, run.beside
+        v = velocity(rule, task, w if beside is None else (*w, beside), len(w))
+        return _speed(tally, v, len(w)) <= share * tally.first
 
 
-def _speed(tally, rule, task, w, beside):
-    """The norm of the velocity of the full problem."""
-    v = velocity(rule, task, w if beside is None else (*w, beside), len(w))
-    return float(np.hypot(_size(tally.measured(v[: len(w)])), _size(v[len(w) :])))
+def _speed(tally, v, many):
+    """The norm of the velocity of the full problem, from that of a reduced one."""
+    return float(np.hypot(_size(tally.measured(v[:many])), _size(v[many:])))
 
 
 @dataclass
