@@ -148,6 +148,16 @@ class Stepper:
         return stands
 
 
+def implicit_step(solver):
+    """A step of one of SciPy's implicit solvers; why it could not be made, or None."""
+    try:
+        return solver.step()
+    except ValueError as error:
+        if "infs or NaNs" not in str(error):  # what its factorisation says of a Jacobian
+            raise
+        return "the Jacobian of the velocity is not finite."
+
+
 class Implicit:
     """A run on its way by SciPy's Radau, which has its own norm and control of errors."""
 
@@ -193,7 +203,7 @@ class Implicit:
                     break
                 stop = stops[len(self.reached)]
                 self.solver.t_bound, self.solver.status = stop, "running"
-                self.stuck = self.solver.step()
+                self.stuck = implicit_step(self.solver)
                 self.accepted += not self.stuck
                 if self.solver.t == stop:
                     self.reached.append((stop, self.layout.parts(self.solver.y.copy())))

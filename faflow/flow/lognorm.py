@@ -9,7 +9,7 @@ from ..margins import degree_of, log_scale, normalised, smoothed_margin
 from ..nets import replaced
 from ..solution import Interrupted, Solution, Unfinished
 from .checks import ready
-from .engine_scipy import name
+from .engine_scipy import implicit_step, name
 from .events import find_slide
 
 SOLVERS = {"radau": "Radau", "bdf": "BDF"}
@@ -123,7 +123,7 @@ def lognorm(
                     )
                 if max_seconds is not None and time.perf_counter() - began > max_seconds:
                     raise unfinished(f"the budget of {max_seconds:g} seconds is spent.")
-                problem = stepper.step()
+                problem = implicit_step(stepper)
                 evaluations = stepper.nfev
                 if problem or not np.isfinite(stepper.y).all():
                     raise unfinished(_why(problem, rule, task, unpack(ys[-1])))
