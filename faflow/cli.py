@@ -108,6 +108,7 @@ def _integrate_parser(commands):
     add("--step", type=float, help="fixed steps of this size")
     add("--kinks", help="of ReLU and its like: slide (followed exactly), smooth, stop, ignore")
     add("--keep", default="monitor", help="conserved quantities: monitor, or all to keep them")
+    add("--checkpoint", metavar="FILE", help="go on from this file, and write to it on the way")
     add("--save", metavar="FILE.npz", help="save the solution")
     add("--plot", metavar="FILE.png", help="draw loss, alignment and the drift of a law")
     flow.set_defaults(run=_integrate)
@@ -193,6 +194,7 @@ def _integrate(arguments):
     w0 = rule.start(a.sizes, scale=a.scale, seed=a.seed, bias=a.bias)
     control = {"engine": a.engine, "solver": a.solver, "rtol": a.rtol, "atol": a.atol}
     control |= {"step": a.step, "kinks": a.kinks, "keep": a.keep}
+    control |= {"checkpoint": a.checkpoint}
     status = 0
     try:
         sol = integrate(rule, task, w0, _times(a.times), **control)

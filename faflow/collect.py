@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import os
 import re
 import sys
 from pathlib import Path
@@ -126,7 +127,11 @@ def run(paths, collector, *, full=False):
     options += ["--assert=plain", "-o", "addopts=", "-o", "python_files=*.py"]
     options += ["-o", "python_functions=claim_* control_*", "--import-mode=importlib"]
     options += ["--continue-on-collection-errors", *(["--faflow-full"] if full else [])]
-    status = pytest.main([*options, *map(str, paths)], plugins=[collector])
+    added = os.environ.pop("PYTEST_ADDOPTS", None)  # meant for tests, and not for claims
+    try:
+        status = pytest.main([*options, *map(str, paths)], plugins=[collector])
+    finally:
+        os.environ |= {} if added is None else {"PYTEST_ADDOPTS": added}
     _forget(collector.files)  # or they would stand for files of their name in the next run
     if status in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         raise RuntimeError(f"pytest could not run the claims ({status.name}).")

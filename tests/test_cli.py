@@ -1,5 +1,6 @@
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -61,6 +62,12 @@ def test_claims_that_stand_exit_with_0(claims, capsys):
     assert "[2/2] control_x_broken: falls" in out
     assert "1 of 1 claims stand, 1 of 1 controls fall." in out
     assert err == ""
+
+
+def test_options_meant_for_tests_do_not_touch_claims(claims, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-q --no-such-option")
+    assert main(["verify", claims(GOOD)]) == 0
+    assert os.environ["PYTEST_ADDOPTS"] == "-q --no-such-option"
 
 
 @pytest.mark.usefixtures("alone")
@@ -239,7 +246,7 @@ def test_bad_input_is_refused_in_a_line_before_anything_is_computed(
     tmp_path, capsys, monkeypatch, options, said
 ):
     began = []
-    monkeypatch.setattr("faflow.flow.integrate.Record.add", lambda *a: began.append(a))
+    monkeypatch.setattr("faflow.flow.run.Record.add", lambda *a: began.append(a))
     monkeypatch.chdir(tmp_path)
     message = refused((*RUN, *options.split()), capsys)
     assert re.search(said, message), message

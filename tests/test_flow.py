@@ -582,6 +582,17 @@ def test_a_velocity_that_is_not_finite_at_the_start_ends_the_run_at_once(engine,
     np.testing.assert_array_equal(stop.value.solution.final[0], w0[0])
 
 
+def test_a_jacobian_that_is_not_finite_ends_an_implicit_run():
+    class Edge(ff.Rule):
+        def velocity(self, task, w):
+            return (np.sqrt(1 - w[0]),)  # whose differences are NaN at w = 1
+
+    given = ff.Task(np.eye(2), np.eye(2))
+    with pytest.raises(ff.Unfinished, match="the Jacobian of the velocity is not finite") as stop:
+        ff.integrate(Edge(), given, (np.ones((2, 2)),), [0, 1], solver="radau")
+    np.testing.assert_array_equal(stop.value.solution.final[0], np.ones((2, 2)))
+
+
 def test_velocities_too_large_to_step_from_end_the_run():
     """SciPy's first step is nan here, from which it would never return."""
     given = ff.Task(np.ones((1, 2)), [[1.0, -1.0]], "relu_power(3)")

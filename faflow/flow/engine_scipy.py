@@ -173,15 +173,16 @@ class Implicit:
         field = Field(rule, task, self.layout, y)
 
         lengths = np.diff(self.layout.ends, prepend=0)
-        self.solver = getattr(scipy.integrate, SOLVERS[solver])(
-            lambda t, y: field.at(y),
-            t,
-            y,
-            np.inf,
-            rtol=control.rtol,
-            atol=np.repeat(control.floors / np.sqrt(np.maximum(1, lengths)), lengths),
-            first_step=control.h,
-        )
+        with np.errstate(all="ignore"):
+            self.solver = getattr(scipy.integrate, SOLVERS[solver])(
+                lambda t, y: field.at(y),
+                t,
+                y,
+                np.inf,
+                rtol=control.rtol,
+                atol=np.repeat(control.floors / np.sqrt(np.maximum(1, lengths)), lengths),
+                first_step=control.h,
+            )
         self.reached, self.stuck = [], None
         self.accepted, self.tries = 0, None
 

@@ -1,26 +1,10 @@
 """Integrate a rule as an ODE in its matrices: the verb."""
 
-import time
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
-from types import SimpleNamespace
-
-import numpy as np
-
-from ..progress import progress
-from ..solution import Interrupted, Lifted, Solution, Unfinished, evaluated
 from . import engine_scipy
 from .checks import ready, times
 from .choice import default_solver, engine_of, is_number, relief, tolerances
-from .control import Control
-from .keeping import Monitor, keeping_of
-from .march import Tally, march
-from .path import Path
-from .reduce import reduce as reduced
-from .reduce import spaces
-from .sliding import Follower, chosen
-from .smoothed import sharpness, smoothed
+from .run import Plan, Run
+from .sliding import chosen
 
 
 def integrate(
@@ -41,6 +25,7 @@ def integrate(
     max_seconds=None,
     observe=None,
     reduce="auto",
+    checkpoint=None,
     show_progress=None,
 ):
     """Solve dw/dt = rule(task, w) from `w0`, with a solver step ending exactly at every time.
@@ -75,6 +60,11 @@ def integrate(
     observe: ``{name: law}`` recorded at every time instead of the weights.
     reduce: "auto" integrates a smaller problem with exactly the same flow, where `faflow.reduce`
         finds one, and says so in ``made``; full weights are made when they are asked for.
+    checkpoint: a file that says where the run stands, written about once a minute and where it
+        ends or is broken off.  If it is there the run goes on from it: explicit pairs by the very
+        steps they would have taken, other solvers, and runs along kinks, within the tolerance.
+        Budgets may be others, and max_steps counts the steps before, too; the file of any other
+        run is refused.
     show_progress: a bar on long runs; None shows it on a terminal.
     Returns a `Solution`.  Raises ValueError or TypeError for bad input; `Unfinished` (a
     RuntimeError) if a budget ends, the weights blow up or the flow slides along a kink; and
@@ -95,67 +85,29 @@ def integrate(
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     if max_steps is not None and max_steps != int(max_steps):
         raise ValueError(f"max_steps must be a whole number, but is {max_steps!r}.")
-    max_steps = max_steps and int(max_steps)
     if step is not None and solver in ("radau", *engine_scipy.STABILISED):
         raise ValueError(f"{solver} takes no fixed steps; leave step= or choose dop853 or rk45.")
-    relieved = relief(solver, rtol, step, kinks)
-    solver = solver or default_solver(engine, rtol, kinks)
-    began = time.perf_counter()
-    reduction = _reduction(reduce, rule, task, w0, keep)
-    path = Path() if kinks in ("slide", "stop") else None
-    stepping = engine
-    if path is not None:
-        make = partial(Follower, path=path, stop=kinks == "stop")
-        stepping = SimpleNamespace(stepper=make, order=engine.order)
-    run, sizes, beside = (rule, task, w0), [W.size for W in w0], None
-    if kinks == "smooth":
-        run = rule, smoothed(task, sharpness(rule, task, w0)), w0
-    if reduction is not None:
-        run, beside = (reduction.rule, reduction.task, reduction.w0), reduction.beside
-        sizes = reduction.sizes
-    control = Control.of(**controlled, sizes=sizes, step=step)
-    record = Record(rule, observe, reduction, control)
-    rest = _share(until, controlled["rtol"])
-    keeping = keeping_of(keep, *run, ts, solver, path)
-    monitor = Monitor(keeping, run[0])
-    record.add(ts[0], run[-1])
-    measured = None if reduction is None else reduction.measured
-    tally = Tally(*run, max_steps, max_seconds, measured)
-
-    def solution():
-        chosen = tally.solver() if tally.solvers else solver
-        made = {"engine": engine.name(), "solver": chosen, **tally.counts()}
-        made |= controlled if step is None else {"step": float(step)}
-        made |= {} if reduction is None else {"reduced": str(reduction)}
-        made |= monitor.told(tally.runs)
-        made |= {} if rest is None else {"steady": tally.rested}
-        made |= {"kinks": _met(kinks, path, run[1])} if kinks else {}
-        made |= {"seconds": time.perf_counter() - began}
-        return replace(record.solution(rule, task, made), kinks=path)
-
-    with progress(ts[-1] - ts[0], "integrating", show_progress) as tally.advance:
-        try:
-            steps = {"solver": solver, "control": control, "tally": tally, "beside": beside}
-            steps["rest"] = rest
-            steps |= {"relief": relieved, "keeping": None if keep == "monitor" else keeping}
-            for t, w in march(stepping, *run, ts, **steps):
-                monitor.look(t, w)
-                record.add(t, w)
-        except (Unfinished, KeyboardInterrupt) as stop:
-            wrong = stop if isinstance(stop, Unfinished) else Interrupted("Stopped by Ctrl-C.")
-            record.add_rest(tally.rest(ts))
-            wrong.solution = solution()
-            raise wrong from None
-    return solution()
-
-
-def _reduction(asked, rule, task, w0, keep):
-    """The reduction to integrate by, or None."""
-    if asked not in ("auto", "none"):
-        raise ValueError(f"Unknown reduce {asked!r}; choose from auto, none.")
-    if asked == "none":
-        return None
-    return (reduced if keep in (None, "monitor") else spaces)(rule, task, w0) or None
+    if reduce not in ("auto", "none"):
+        raise ValueError(f"Unknown reduce {reduce!r}; choose from auto, none.")
+    plan = Plan(
+        rule=rule,
+        task=task,
+        w0=w0,
+        ts=ts,
+        engine=engine,
+        solver=solver or default_solver(engine, rtol, kinks),
+        relief=relief(solver, rtol, step, kinks),
+        tolerances=controlled,
+        step=step,
+        kinks=kinks,
+        keep=keep,
+        rest=_share(until, controlled["rtol"]),
+        observe=observe,
+        reduce=reduce,
+        max_steps=max_steps and int(max_steps),
+        max_seconds=max_seconds,
+    )
+    return Run(plan, checkpoint).go(show_progress)
 
 
 def _share(until, rtol):
@@ -167,58 +119,3 @@ def _share(until, rtol):
     if not (is_number(until) and 0 < until < 1):
         raise ValueError(f"until must be 'steady' or a share between 0 and 1, but is {until!r}.")
     return float(until)
-
-
-def _met(kinks, path, task):
-    """How kinks were met, in words."""
-    if kinks == "smooth":
-        return f"rounded off: {', '.join(phi.name for phi in task.activations)}"
-    return "ignored" if path is None else str(path)
-
-
-class Record:
-    """Keeps the states of a run, or what `observe` says of them, and the last state."""
-
-    def __init__(self, rule, observe, reduction=None, control=None):
-        self.rule, self.observe = rule, dict(observe or {})
-        self.reduction, self.control = reduction, control
-        self.ts, self.kept, self.last = [], [], ()
-        for name, law in self.observe.items():
-            if not callable(law):
-                raise TypeError(f"observe[{name!r}] must be a law, but is {law!r:.60}.")
-
-    def add(self, t, w):
-        if self.reduction is not None:
-            self.reduction.check(w, t, self.control)
-        if self.observe:
-            full = self._lifted(w, t)
-            row = [evaluated(law, self.rule, full, t) for law in self.observe.values()]
-            if self.kept and [r.shape for r in row] != [r.shape for r in self.kept[0]]:
-                raise ValueError(f"A law observed changed its shape at t = {t:g}.")
-        else:
-            row = list(w)
-        self.kept.append(row)
-        self.ts.append(float(t))
-        self.last = w
-
-    def _lifted(self, w, t):
-        """The full state, of a reduced run."""
-        if self.reduction is None:
-            return w
-        return self.reduction.lift(w, t, self.ts[0] if self.ts else t)
-
-    def add_rest(self, states):
-        """Where a run broke off, after the last time kept, what can be kept."""
-        # a law observed, or the way back, may be what broke off
-        with suppress(ValueError, KeyboardInterrupt, Unfinished):
-            for t, w in states:
-                if t > self.ts[-1] and all(np.isfinite(W).all() for W in w):
-                    self.add(t, w)
-
-    def solution(self, rule, task, made):
-        stacked = tuple(map(np.stack, zip(*self.kept, strict=True)))
-        observed = dict(zip(self.observe, stacked, strict=True)) if self.observe else {}
-        ts, w, last = np.array(self.ts), stacked, self._lifted(self.last, self.ts[-1])
-        if self.reduction is not None:
-            w = Lifted(stacked, ts, self.reduction)
-        return Solution(ts, () if self.observe else w, rule, task, made, observed, last)

@@ -71,17 +71,16 @@ class Monitor:
                 self.keeping = self.keeping.on(self.rule.at(jump), jump)
         self.drift = np.fmax(self.drift, self.keeping.away(t, w))
 
-    def told(self, runs):
-        """What was seen, by the names of the laws, as plain values."""
+    def told(self, away, corrected):
+        """What was seen, by the names of the laws, as plain values; away: of those kept."""
         if self.keeping is None:
             return {}
         names = [str(one) for one in self.keeping.keeper.kept]
         by_name = lambda values: dict(zip(names, map(float, values), strict=True))
         made = {"drift": by_name(np.broadcast_to(self.drift, len(names)))}
-        away = [run.away for run in runs if getattr(run, "away", None) is not None]
-        if away:
-            made["away"] = by_name(np.max(away, axis=0))
-            made["corrected"] = float(max(run.corrected for run in runs))
+        if away is not None:
+            made["away"] = by_name(away)
+            made["corrected"] = float(corrected)
         return made
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..solution import Unfinished
+from .checkpoint import Before
 from .control import first_step, velocity
 from .events import find_slide
 from .stabilised import differences, direction, power_iteration
@@ -37,6 +38,8 @@ def march(
     beside=None,
     keeping=None,
     rest=None,
+    standing=None,
+    stands=None,
 ):
     """(t, state) at each of ``ts[1:]``, starting anew wherever the decay jumps.
 
@@ -44,23 +47,37 @@ def march(
     where stability limits the steps.  beside: norms of what lies beside a reduced state.  keeping:
     laws to return to after each step, a `Keeping`.  rest: the share of its first velocity at which
     a run ends, with the state reached.
+    standing: a `Standing` to go on from.  stands: ``stands(run, limit)``, called between steps,
+    when all that was reached before was yielded.
     """
+    if standing is not None:
+        w, beside, solver = standing.w, standing.beside, standing.solvers[-1][0]
+        if standing.rested:
+            return
     jumps = [t for t in rule.jumps() if ts[0] < t < ts[-1]]
     for start, end in pairwise([ts[0], *jumps, ts[-1]]):
+        piece = rule.at(start)
+        if keeping is not None:
+            keeping = keeping.on(piece, start)
+        if standing is not None and standing.t >= end:
+            continue
+        inside = standing is not None and standing.t > start
+        start = standing.t if inside else start
         asked = list(ts[(ts > start) & (ts <= end)])
         stops = asked if asked and asked[-1] == end else [*asked, end]
-        piece = rule.at(start)
-        if control.h is None or (rest and tally.first is None):
+        if tally.first is None:
             _begin(engine, piece, task, w, beside, solver, control, tally, start, ts[-1] - start)
         make = partial(engine.stepper, piece, task, control=control)
         if keeping is not None:
-            keeping = keeping.on(piece, start)
             make = partial(make, keeping=keeping)
         tally.watch(make(start, w, solver=solver, beside=beside), solver)
         limit = None
         if relief not in (None, solver):
             limit = Limit(piece, task, stops[-1], engine.stable(solver))
-        for t, state in _turns(make, stops, tally, limit, relief, rest and (piece, task, rest)):
+            if standing is not None and inside and standing.limit:
+                limit.resume(standing.limit)
+        resting = rest and (piece, task, rest)
+        for t, state in _turns(make, stops, tally, limit, relief, resting, stands):
             if t in asked or tally.rested:
                 yield t, state
         if tally.rested:
@@ -88,7 +105,7 @@ def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
         raise Unfinished(f"Stopped at t = {t:g}: no first step can be chosen.")
 
 
-def _turns(make, stops, tally, limit, relief, rest):
+def _turns(make, stops, tally, limit, relief, rest, stands):
     """Yield (t, state) at each of the stops, and where the flow comes to rest."""
     many, done = tally.run.first, 0
     while done < len(stops):
@@ -101,6 +118,8 @@ def _turns(make, stops, tally, limit, relief, rest):
         while run.reached:
             yield run.reached[0]
             run.reached.pop(0)  # only now, to be found where the run is broken off
+        if stands is not None:
+            stands(run, limit)
         tally.look(done == len(stops))
         if rest and _rests(*rest, run, tally):
             tally.rested = True
@@ -143,14 +162,25 @@ class Limit:
     stable: float
     look: int = LOOK
     since: tuple = ()
+    before: int = 0
 
     def left(self, run):
         """Tries until it is asked."""
         self.since = self.since or (run.t, run.accepted)
-        return max(1, self.look - run.tries)
+        return max(1, self.look - self.before - run.tries)
+
+    def stands(self, run):
+        """What it goes on from after a run was broken off here, as plain values."""
+        t, accepted = self.since
+        return [self.look, self.before + run.tries, float(t), accepted - run.accepted]
+
+    def resume(self, standing):
+        """Go on from where it stood; before: tries made by then."""
+        self.look, self.before, *since = standing
+        self.since = tuple(since)
 
     def met(self, run, tally):
-        if run.tries < self.look:
+        if self.before + run.tries < self.look:
             return False
         (t, accepted), self.since = self.since, (run.t, run.accepted)
         self.look *= 2
@@ -183,6 +213,7 @@ class Tally:
         self.evaluations, self.runs, self.solvers = 0, [], []
         self.first, self.rested = None, False
         self.began, self.advance, self.start = time.monotonic(), lambda done: None, None
+        self.before = []
 
     run = property(lambda self: self.runs[-1])
 
@@ -193,8 +224,15 @@ class Tally:
             self.solvers.append((solver, run.t))
         self.start = run.t if self.start is None else self.start
 
+    def resume(self, standing):
+        """Count on from where a run was broken off."""
+        counts = standing.counts | {"away": standing.away, "corrected": standing.corrected}
+        self.before = [Before(**counts)]
+        self.solvers = [(name, t) for name, t in standing.solvers]
+        self.first, self.rested = standing.first, standing.rested
+
     def _sum(self, what):
-        each = [getattr(run, what) for run in self.runs]
+        each = [getattr(run, what) for run in (*self.before, *self.runs)]
         return None if None in each else sum(each)
 
     @property
@@ -206,6 +244,19 @@ class Tally:
         """Steps that may be tried before the budget is looked at."""
         return max(1, self.max_steps + 1 - self.accepted) if self.max_steps else 2**62
 
+    def corrections(self):
+        """How far steps left the laws kept, at most, and the largest share that one was moved."""
+        runs = [r for r in (*self.before, *self.runs) if getattr(r, "away", None) is not None]
+        if not runs:
+            return None, 0.0
+        return np.max([run.away for run in runs], axis=0), max(run.corrected for run in runs)
+
+    def totals(self):
+        """What was done so far, as plain values."""
+        names = "accepted", "tries", "evaluations"
+        accepted, tries, evaluations = map(self._sum, names)
+        return dict(zip(names, (accepted, tries, evaluations + self.evaluations), strict=True))
+
     def rest(self, ts):
         """(t, state) that were reached and are not yet yielded, and where the run is."""
         if not self.runs:
@@ -213,13 +264,10 @@ class Tally:
         return [*((t, w) for t, w in self.run.reached if t in ts), (self.run.t, self.run.w)]
 
     def counts(self):
-        accepted, tries, seen = map(self._sum, ("accepted", "tries", "evaluations"))
-        rejected = None if tries is None else tries - accepted
-        return {
-            "accepted": accepted,
-            "rejected": rejected,
-            "evaluations": seen + self.evaluations,
-        }
+        made = self.totals()
+        tries = made.pop("tries")
+        rejected = None if tries is None else tries - made["accepted"]
+        return {"accepted": made["accepted"], "rejected": rejected, **made}
 
     def solver(self):
         """Which solvers ran, from when on."""

@@ -88,14 +88,16 @@ class Path:
             "crossings": np.array([tuple(map(float, c)) for c in self.crossings]).reshape(-1, 5),
             "stretches": np.array(stretches, dtype=float).reshape(-1, 7),
             "kinks_t": np.array([number(self.t)]),
+            "kinks_side": self.side,
         }
         return made | {f"masks{k}": mask for k, mask in self.masks.items()}
 
     @classmethod
     def of(cls, arrays):
-        """The record that `arrays` were made of, to be read; no run goes on from it."""
+        """The record that `arrays` were made of."""
         made = cls()
         made.t = float(arrays["kinks_t"][0])
+        made.side = arrays.get("kinks_side", made.side)
         made.crossings = [
             Crossing(float(t), *map(int, place), bool(up)) for t, *place, up in arrays["crossings"]
         ]

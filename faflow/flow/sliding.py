@@ -29,7 +29,7 @@ class Follower:
 
     def __init__(self, rule, task, t, w, *, solver, control, path, beside=None, stop=False):
         self.march = March(rule, *merged(rule, task), path, stop)
-        self.path, self.reached = path, []
+        self.path, self.control, self.reached = path, control, []
         atol = np.concatenate(
             [np.full(W.size, f / np.sqrt(W.size)) for W, f in zip(w, control.floors, strict=True)]
         )
@@ -54,6 +54,7 @@ class Follower:
                     break
                 self.reached.append((stop, self.w))
         self.path.t, self.path.masks = self.t, self.march.masks()
+        self.control.h = self.march.natural
 
 
 def chosen(kinks, rule, task, w0, followed, step):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from ..flow.checks import ready
-from ..flow.integrate import Record
+from ..flow.record import Record
 from ..nets import check_positive
 from ..progress import progress
 from ..rules import FAStar

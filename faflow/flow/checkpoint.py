@@ -1,0 +1,167 @@
+"""Where a run stands, on disk, and how it goes on from there."""
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from pathlib import Path as File
+from typing import Any
+
+import numpy as np
+
+FORMAT, VERSION = "faflow checkpoint", 1
+
+EVERY = 60.0
+"""Seconds between two writings, which take at most a twentieth of the time besides."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands between two steps, with all that the next ones depend on.
+
+    w, beside: the state, and norms of what lies beside a reduced one.  control: the step planned,
+    the error of the last one, and whether one was rejected since.  solvers: what ran, from when on.
+    counts: accepted, tries and evaluations.  first: the speed at the start; rested: whether the
+    run came to rest.  limit: when it is asked next whether stability limits the steps.  drift,
+    away, corrected: of the laws.  kinks: arrays of the path, or none.  rows: times recorded.
+    """
+
+    t: float
+    w: tuple
+    beside: Any
+    control: tuple
+    solvers: list
+    counts: dict
+    first: Any
+    rested: bool
+    limit: Any
+    drift: Any
+    away: Any
+    corrected: float
+    kinks: dict
+    rows: int
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a run did until it was broken off, beside the runs of those that go on."""
+
+    accepted: int
+    tries: Any
+    evaluations: int
+    away: Any
+    corrected: float
+
+
+class Checkpoint:
+    """The file at `path` for a run that is all said by `about`, as `told` writes it.
+
+    Raises TypeError for a path of another kind; ValueError for a file that holds something else,
+    or that cannot be written.
+    """
+
+    def __init__(self, path, about):
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"checkpoint must be the path of a file, but is {path!r:.60}.")
+        self.path, self.about = File(path), about
+        self.written, self.wait = time.monotonic(), EVERY
+        if not self.path.name or self.path.is_dir() or not self.path.resolve().parent.is_dir():
+            raise ValueError(
+                f"There is no folder to write the checkpoint {path} to, or it is a folder itself."
+            )
+
+    def read(self):
+        """(standing, times recorded, rows, seconds) from the file, or None if there is none."""
+        if not self.path.exists():
+            return None
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            said = json.loads(str(arrays.pop("about")))
+            ours = said["format"] == FORMAT and isinstance(said["version"], int)
+        except Exception as error:
+            raise ValueError(self._foreign()) from error
+        if not ours:
+            raise ValueError(self._foreign())
+        if said["version"] > VERSION:
+            raise ValueError(
+                f"{self.path} has version {said['version']} of the format, but this faflow reads"
+                f" up to {VERSION}; install a newer one."
+            )
+        ours = json.loads(json.dumps(self.about))
+        other = [name for name in ours | said["of"] if ours.get(name) != said["of"].get(name)]
+        if other:
+            raise ValueError(
+                f"{self.path} is the checkpoint of another run, which differs in"
+                f" {', '.join(other)}; name another file, or remove it."
+            )
+        if sorted(arrays) != said["arrays"]:
+            raise ValueError(f"{self.path} was saved by faflow, but parts of it are missing.")
+        pick = lambda start: {
+            name[len(start) :]: arrays[name] for name in arrays if name.startswith(start)
+        }
+        many = lambda parts: tuple(parts[str(k)] for k in range(len(parts)))
+        at = said["at"]
+        others = {name: arrays.get(name) for name in ("beside", "drift", "away")}
+        standing = Standing(**at, w=many(pick("w_")), kinks=pick("kinks_"), **others)
+        return standing, arrays["ts"], many(pick("row_")), said["seconds"]
+
+    def _foreign(self):
+        return f"{self.path} is not a checkpoint of faflow; name another file, or remove it."
+
+    def due(self):
+        """Whether it is time to write again."""
+        return time.monotonic() - self.written > self.wait
+
+    def write(self, standing, record, seconds):
+        """Put it in the place of what was there, whole or not at all."""
+        began = time.monotonic()
+        number = lambda kind, parts: {f"{kind}_{k}": part for k, part in enumerate(parts)}
+        arrays = number("w", standing.w) | number("row", record.columns(standing.rows))
+        arrays |= {f"kinks_{name}": part for name, part in standing.kinks.items()}
+        arrays["ts"] = np.array(record.ts[: standing.rows])
+        apart = ("w", "kinks", "beside", "drift", "away")
+        for name in ("beside", "drift", "away"):
+            if getattr(standing, name) is not None:
+                arrays[name] = np.asarray(getattr(standing, name))
+        at = {f.name: getattr(standing, f.name) for f in fields(standing) if f.name not in apart}
+        about = {"format": FORMAT, "version": VERSION, "of": self.about, "at": at}
+        about |= {"seconds": seconds, "arrays": sorted(arrays)}
+        beside = self.path.with_name(self.path.name + ".new")
+        try:
+            with open(beside, "wb") as file:
+                np.savez(file, about=np.array(json.dumps(about, default=_item)), **arrays)
+            os.replace(beside, self.path)
+        except OSError as error:
+            raise ValueError(f"The checkpoint {self.path} cannot be written: {error}.") from error
+        self.written = time.monotonic()
+        self.wait = max(EVERY, 20 * (self.written - began))
+
+
+def told(value):
+    """What a run was asked to do, as plain values that differ where the runs do."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return ["x".join(map(str, value.shape)), digest]
+    if isinstance(value, partial):
+        return [told(value.func), told(value.args), told(value.keywords)]
+    if isinstance(value, tuple | list):
+        return [told(part) for part in value]
+    if isinstance(value, dict):
+        return {str(name): told(part) for name, part in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: told(getattr(value, f.name)) for f in fields(value)}
+        return [type(value).__qualname__, parts]
+    return getattr(value, "__qualname__", None) or getattr(value, "name", type(value).__name__)
+
+
+def _item(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is not a plain value")

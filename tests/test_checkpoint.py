@@ -1,0 +1,215 @@
+"""A run broken off and gone on with takes the steps of one that was not."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+import faflow as ff
+from faflow import data
+from faflow.flow import checkpoint, run
+
+SIZES = (5, 8, 3)
+TS = np.linspace(0, 20, 7)
+FALLING = ff.Piecewise((7.0,), (0.0, 0.01)), ff.Piecewise((7.0,), (0.0, 0.02))
+
+
+def problem(phi="tanh", **options):
+    task = data.teacher_student(5, 3, 20).task(phi)
+    return ff.FA.random(SIZES, seed=1, **options), task, ff.init(SIZES, seed=2)
+
+
+def stiff():
+    rng = np.random.default_rng(0)
+    U, V = (np.linalg.qr(rng.standard_normal((n, 4)))[0] for n in (12, 9))
+    task = ff.Task.factorisation(U * np.geomspace(1, 1 / 30, 4) @ V.T)
+    return ff.FA.random((9, 4, 12), seed=1), task, ff.init((9, 4, 12), seed=1, scale=0.1)
+
+
+def broken_off(problem, ts, path, budgets, **options):
+    """The run to its end, after it was broken off by each of these budgets of steps."""
+    for steps in budgets:
+        with pytest.raises(ff.Unfinished, match="goes on from") as caught:
+            ff.integrate(*problem, ts, checkpoint=path, max_steps=steps, **options)
+        assert caught.value.solution.made["accepted"] in (steps, steps + 1)
+    return ff.integrate(*problem, ts, checkpoint=path, max_steps=None, **options)
+
+
+def told(sol, *but):
+    return {k: v for k, v in sol.made.items() if k not in ("seconds", *but)}
+
+
+RUNS = {
+    "plain": (problem(), {"rtol": 1e-9}, (37, 90)),  # goes over to ROCK4 on its way
+    "fixed steps": (problem(), {"step": 0.03}, (37, 90)),
+    "laws kept": (problem("linear", decay=FALLING), {"keep": "all"}, (37, 70)),
+    "reduced": (problem("linear"), {"reduce": "auto", "until": "steady"}, (20, 80)),
+    "observed": (problem(), {"observe": {"B": lambda rule, w: w[0] @ w[0].T}}, (37,)),
+    "stabilised, reduced": (stiff(), {"rtol": 1e-6, "solver": "rock4"}, (20, 60)),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_broken_off_ends_to_the_bit_as_if_it_had_not_been(name, tmp_path):
+    given, options, budgets = RUNS[name]
+    options = {"rtol": 1e-10, "max_steps": None} | options
+    whole = ff.integrate(*given, TS, **options)
+    assert whole.made["accepted"] > max(budgets) + 1
+    del options["max_steps"]
+    sol = broken_off(given, TS, tmp_path / "run", budgets, **options)
+    np.testing.assert_array_equal(sol.ts, whole.ts)
+    for one, other in zip(sol.final, whole.final, strict=True):
+        np.testing.assert_array_equal(one, other)
+    if whole.w:
+        for k in range(len(whole)):
+            for one, other in zip(sol.at(k), whole.at(k), strict=True):
+                np.testing.assert_array_equal(one, other)
+    for law, values in whole.observed.items():
+        np.testing.assert_array_equal(sol.observed[law], values)
+    assert told(sol, "evaluations") == told(whole, "evaluations")
+    more = sol.made["evaluations"] - whole.made["evaluations"]
+    assert 0 <= more <= 2 * len(budgets)  # the velocity at hand is not written down
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("options", [{"rtol": 1e-9}, {"solver": "tsit5", "rtol": 1e-5}])
+def test_so_does_one_of_diffrax(options, tmp_path):
+    for given, end, budgets in ((problem(), 5.0, (100, 300)), (stiff(), 4000.0, (100, 130))):
+        ts = np.linspace(0, end, 4)
+        options = options | {"engine": "diffrax"}
+        whole = ff.integrate(*given, ts, max_steps=None, **options)
+        if whole.made["accepted"] <= max(budgets) + 1:
+            budgets = (whole.made["accepted"] // 2,)
+        sol = broken_off(given, ts, tmp_path / f"run{end}", budgets, **options)
+        for one, other in zip(sol.w, whole.w, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert told(sol) == told(whole)
+
+
+def test_a_run_along_kinks_goes_on_with_its_record(tmp_path):
+    given, options = problem("relu"), {"rtol": 1e-8}
+    whole = ff.integrate(*given, TS, max_steps=None, **options)
+    assert whole.kinks.stretches
+    for budgets in ((50,), (200, 1000, 2000)):
+        path = tmp_path / f"run{len(budgets)}"
+        sol = broken_off(given, TS, path, budgets, **options)
+        for one, other in zip(sol.w, whole.w, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-9)
+        assert len(sol.kinks.crossings) == len(whole.kinks.crossings)
+        for one, other in zip(sol.kinks.crossings, whole.kinks.crossings, strict=True):
+            assert one[1:] == other[1:]
+            assert abs(one.t - other.t) < 1e-7
+        for one, other in zip(sol.kinks.stretches, whole.kinks.stretches, strict=True):
+            assert (*one[:3], *one[5:]) == (*other[:3], *other[5:])
+            assert abs(one.start - other.start) < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "budgets"),
+    [
+        (problem(), {"rtol": 1e-8, "solver": "radau"}, (20, 40)),
+        (problem(), {"rtol": 1e-9}, (1500,)),  # by then it takes steps of ROCK4
+        (problem("linear", decay=FALLING), {"keep": "all"}, (900, 1300)),  # the same
+    ],
+)
+def test_solvers_that_look_anew_go_on_within_the_tolerance(given, options, budgets, tmp_path):
+    whole = ff.integrate(*given, TS, max_steps=None, **options)
+    sol = broken_off(given, TS, tmp_path / "run", budgets, **options)
+    for one, other in zip(sol.w, whole.w, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
+    assert sol.made["solver"] == whole.made["solver"]
+
+
+def test_a_run_that_ended_is_read_and_not_run_again(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    for options in ({}, {"until": 1e-2}):
+        path = tmp_path / f"run{len(options)}"
+        sol = ff.integrate(*problem("linear"), TS, checkpoint=path, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr(ff.FA, "__call__", None)
+            again = ff.integrate(*problem("linear"), TS, checkpoint=path, **options)
+        assert told(again) == told(sol)
+        np.testing.assert_array_equal(again.ts, sol.ts)
+        for one, other in zip(again.w, sol.w, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert again.made["seconds"] >= sol.made["seconds"]
+
+
+def test_ctrl_c_leaves_a_file_that_goes_on(tmp_path):
+    path, whole = tmp_path / "run", ff.integrate(*problem(), TS, max_steps=None)
+    timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt, match="goes on from"):
+        ff.integrate(*problem(), TS, max_steps=None, checkpoint=path)
+    timer.join()
+    sol = ff.integrate(*problem(), TS, max_steps=None, checkpoint=path)
+    for one, other in zip(sol.w, whole.w, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_run_killed_on_its_way_goes_on_from_the_last_writing(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    path, kept, write = tmp_path / "run", [], checkpoint.Checkpoint.write
+
+    def writes(self, standing, record, seconds):
+        write(self, standing, record, seconds)
+        self.wait = 0.0
+        kept.append((standing.t, path.read_bytes()))
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "write", writes)
+    whole = ff.integrate(*problem(), TS, max_steps=None, checkpoint=path)
+    assert len(kept) > 3
+    t, there = kept[len(kept) // 2]
+    assert 0 < t < TS[-1]
+    path.write_bytes(there)
+    sol = ff.integrate(*problem(), TS, max_steps=None, checkpoint=path)
+    for one, other in zip(sol.w, whole.w, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_file_of_another_run_is_refused_and_says_what_differs(tmp_path):
+    path = tmp_path / "run"
+    rule, task, w0 = problem()
+    ff.integrate(rule, task, w0, TS[:2], checkpoint=path)
+    before = path.read_bytes()
+    others = {
+        "rule": ((ff.FA.random(SIZES, seed=9), task, w0), {}),
+        "w0": ((rule, task, ff.init(SIZES, seed=9)), {}),
+        "task": ((rule, problem("erf")[1], w0), {}),
+        "rtol": ((rule, task, w0), {"rtol": 1e-9, "atol": 1e-12}),
+        "solver, relief": ((rule, task, w0), {"solver": "rk45"}),
+        "keep": ((rule, task, w0), {"keep": None}),
+        "observe": ((rule, task, w0), {"observe": {"law": lambda rule, w: 0.0}}),
+    }
+    for what, (given, options) in others.items():
+        with pytest.raises(ValueError, match=f"another run, which differs in {what};"):
+            ff.integrate(*given, TS[:2], checkpoint=path, **options)
+    with pytest.raises(ValueError, match="another run, which differs in ts;"):
+        ff.integrate(rule, task, w0, TS[:3], checkpoint=path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_another_kind_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "run"
+    path.write_text("my thesis")
+    with pytest.raises(ValueError, match="is not a checkpoint of faflow"):
+        ff.integrate(*problem(), TS[:2], checkpoint=path)
+    assert path.read_text() == "my thesis"
+    ff.integrate(*problem(), TS[:2]).save(path)
+    with pytest.raises(ValueError, match="is not a checkpoint of faflow"):
+        ff.integrate(*problem(), TS[:2], checkpoint=path)
+
+
+@pytest.mark.parametrize("where", ["", ".", "nowhere/run"])
+def test_a_file_that_cannot_be_written_is_refused_at_once(where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "march", None)  # nothing is computed
+    with pytest.raises(ValueError, match="no folder to write the checkpoint"):
+        ff.integrate(*problem(), TS[:2], checkpoint=where)
+
+
+def test_a_checkpoint_is_a_path():
+    with pytest.raises(TypeError, match="must be the path of a file, but is 3"):
+        ff.integrate(*problem(), TS[:2], checkpoint=3)
