@@ -1,7 +1,6 @@
 """The core of feedback alignment against the full flow, and its proof."""
 
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import pytest
 import faflow as ff
 from faflow import laws
 from faflow.flow import core as cores
+from faflow.flow import reduce
 from faflow.flow.reduce import core
 from faflow.symbolic import reductions
 from faflow.symbolic.reductions import core_unproved
@@ -59,7 +59,8 @@ def far(one, other):
 @pytest.fixture
 def always(monkeypatch):
     """Runs take the core, whether it pays or not."""
-    monkeypatch.setattr(sys.modules["faflow.flow.integrate"], "reduced", core)
+    by_core = lambda *given: reduce.found(*given) if given[-1] else core(*given[:-1])
+    monkeypatch.setattr("faflow.flow.run.found_reduction", by_core)
 
 
 # The flow
@@ -159,7 +160,7 @@ HARD += ("against the feedback", "twins", "first weights along A")
 
 
 @pytest.mark.parametrize("case", HARD)
-def test_errors_of_what_is_lifted_are_those_of_the_full_run(always, case, factor=5, luck=0.02):
+def test_errors_of_what_is_lifted_are_those_of_the_full_run(always, case, factor=5, luck=0.05):
     """At the worst of ten times; where the full run is right by luck, of a share of the tolerance.
 
     The factor was 1.3 in the geometric mean, and 1e-13 the error of the reference.

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import fields
 from functools import cache, lru_cache, partial
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from .conserve import Keeper
 from .control import excess, judged, norms, velocity
 from .keeping import Keeping
 from .methods import reach
+from .pairs_diffrax import Pair
 from .radius import radius
 from .stabilised import method
 
@@ -22,6 +24,12 @@ STABILISED = ("rkc2", "rock4")
 
 ROOM = 2**21
 """Bytes in which a compiled function keeps the states at times asked for."""
+
+SMALL = 10_000
+"""Entries up to which arrays and states count as small."""
+
+COUNTS = "filled", "accepted", "tries", "evaluations", "stuck"
+"""What a compiled run counts: slots filled, steps, and whether it can go on."""
 
 TRACED = Counter()
 """How often each function was compiled."""
@@ -39,6 +47,7 @@ def has_accelerator():
     return jax.default_backend() != "cpu"
 
 
+@cache
 def order(solver):
     """Powers of the step that its error estimate falls with."""
     import diffrax as dfx
@@ -68,8 +77,6 @@ class Stepper:
     control, beside: as in the SciPy engine.
     """
 
-    first = 64  # steps before the run is looked at, which costs as much as some of them
-
     def __init__(self, rule, task, t, w, *, solver, control, beside=None, keeping=None):
         import jax
 
@@ -89,11 +96,13 @@ class Stepper:
         kind = solver, fine, bounded, fixed, laws
         self.compiled = Compiled.of(plan, kind, self.slots, beside is not None)
         with jax.enable_x64(True):  # for these calls only: the user's own precision stays
-            self.given = jax.device_put(given)
-            self.values = jax.device_put(jax.tree.map(np.asarray, values))
+            self.given = jax.tree.map(at_hand, given)
+            self.values = jax.tree.map(np.asarray, values)
             state = tuple(w) if beside is None else (*w, np.asarray(beside, dtype=float))
-            self.now = float(t), jax.device_put(state), None
+            self.now = float(t), state, None
         self.many, self.more = len(w), beside is not None
+        # steps before the run is looked at, which costs as much as many small ones
+        self.first = 64 if sum(W.size for W in state) > SMALL else 512
         self.reached, self.stuck = [], None
         self.accepted, self.tries, self.evaluations = 0, 0, 0
 
@@ -132,9 +141,10 @@ class Stepper:
                 (padded, np.int64(count), np.int64(most)),
                 self.values,
             )
-            numbers, (away, corrected) = numbers[:-1], numbers[-1]
-            t, *steps, filled, accepted, tries, spent, stuck = self.jax.device_get(numbers)
-            saved = self.jax.device_get(saved) if filled else ()
+            numbers = np.asarray(numbers)
+            t, *steps, filled, accepted, tries, spent, stuck, corrected = numbers[:10].tolist()
+            filled = int(filled)
+            saved = tuple(map(np.asarray, saved)) if filled else ()
         self.now = float(t), state, memory
         state = lambda k: tuple(np.array(W[k]) for W in saved[: self.many])
         self.reached += [(stops[k], state(k)) for k in range(filled)]
@@ -143,7 +153,7 @@ class Stepper:
             control.held = bool(steps[2])
         self.accepted += int(accepted)
         if self.kept:
-            self.away = np.fmax(np.asarray(away), 0 if self.away is None else self.away)
+            self.away = np.fmax(numbers[10:], 0 if self.away is None else self.away)
             self.corrected = max(self.corrected, float(corrected))
         self.tries += int(tries)
         self.evaluations += int(spent)
@@ -154,6 +164,14 @@ class Stepper:
 
 
 stepper = Stepper
+
+
+def at_hand(x):
+    """Where compiled functions take it from: large arrays are moved once, small ones each time."""
+    import jax
+
+    small = np.size(x) <= SMALL and jax.default_backend() == "cpu"
+    return x if small else jax.device_put(x)
 
 
 @lru_cache(maxsize=1)
@@ -204,15 +222,15 @@ class Compiled:
         solver, rtol, bounded, self.fixed, self.laws = kind
         self.plan, self.slots, self.more = plan, slots, more
         self.term, self.order = dfx.ODETerm(self.field), order(solver)
+        self.solver: Any
         if solver in STABILISED:
             from . import stabilised_diffrax
 
             made = getattr(stabilised_diffrax, SOLVERS[solver])
             self.solver, self.stages = made(self.radius if bounded else None, rtol), None
         else:
-            self.solver = getattr(dfx, SOLVERS[solver])()
-            tableau = self.solver.tableau
-            self.stages = tableau.num_stages - int(tableau.fsal)
+            self.solver = Pair(getattr(dfx, SOLVERS[solver])().tableau)
+            self.stages = self.solver.stages
         self.advance, self.memories = jax.jit(self._advance), {}
 
     def field(self, t, state, given):
@@ -259,26 +277,25 @@ class Compiled:
         began = self.solver.init(self.term, t, t + steps[0], state, given)
         select = lambda yes, a, b: jax.tree.map(partial(jnp.where, yes), a, b)
         saved = tuple(jnp.zeros((self.slots, *W.shape)) for W in state)
+        # as one vector, which costs one kernel a step: time, steps planned and made, counts
+        packed = lambda *numbers: jnp.stack([jnp.asarray(x, float) for x in numbers])
         start = {
-            "t": t,
+            "numbers": packed(t, *steps, *[0] * len(COUNTS)),
             "state": state,
             "memory": select(fresh, began, kept),
-            "steps": steps,
             "before": sizes(state),
             "saved": saved,
-            "counts": (jnp.zeros((), int),) * 4,
-            "stuck": jnp.array(False),
             "kept": (jnp.zeros(len(self.laws[0]) if self.laws else 0), jnp.zeros(())),
         }
 
         def goes_on(now):
-            filled, _, tries, _ = now["counts"]
-            return (filled < count) & (tries < most) & ~now["stuck"]
+            filled, _, tries, _, stuck = now["numbers"][-len(COUNTS) :]
+            return (filled < count) & (tries < most) & (stuck == 0)
 
         def step(now):
-            t, (planned, previous, held) = now["t"], now["steps"]
-            filled, accepted, tries, spent = now["counts"]
-            stop, cost = stops[filled], self.stages
+            t, planned, previous, held, filled, accepted, tries, spent, _ = now["numbers"]
+            held, slot = held != 0, filled.astype(int)
+            stop, cost, steps = stops[slot], self.stages, (planned, previous, held)
             if cost is None:
                 longest = self.solver.longest(t, now["state"], given, now["memory"])
                 planned = jnp.minimum(planned, longest)
@@ -302,7 +319,7 @@ class Compiled:
             after = sizes(made)
             finite = jnp.isfinite(after.sum())
             if self.fixed:
-                stands, steps, stuck = finite, now["steps"], ~finite
+                stands, stuck = finite, ~finite
             else:
                 error = excess(
                     jnp.maximum(sizes(errors), moved), now["before"], after, floors, rtol, jnp
@@ -310,20 +327,18 @@ class Compiled:
                 error = jnp.where(finite, error, jnp.nan)
                 stands, *steps = judged(h, planned, error, previous, held, self.order, jnp)
                 stuck = ~(t + steps[0] > t)
-            row = lambda rows, W: jax.lax.dynamic_update_index_in_dim(rows, W, filled, 0)
-            one = stands.astype(int)
+            row = lambda rows, W: jax.lax.dynamic_update_index_in_dim(rows, W, slot, 0)
+            counts = filled + (stands & last), accepted + stands, tries + 1, spent + cost, stuck
             return {
-                "t": jnp.where(stands, end, t),
+                "numbers": packed(jnp.where(stands, end, t), *steps, *counts),
                 "state": select(stands, made, now["state"]),
                 "memory": select(stands, memory, now["memory"]),
-                "steps": tuple(steps),
                 "before": jnp.where(stands, after, now["before"]),
                 "saved": jax.tree.map(row, now["saved"], made),
-                "counts": (filled + (stands & last), accepted + one, tries + 1, spent + cost),
-                "stuck": stuck,
                 "kept": select(stands, kept, now["kept"]),
             }
 
-        now = jax.lax.while_loop(goes_on, step, start)
-        numbers = (now["t"], *now["steps"], *now["counts"], now["stuck"], now["kept"])
+        now: Any = jax.lax.while_loop(goes_on, step, start)
+        away, corrected = now["kept"]
+        numbers = jnp.concatenate([now["numbers"], corrected[None], away])
         return now["state"], now["memory"], now["saved"], numbers

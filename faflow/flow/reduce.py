@@ -45,9 +45,18 @@ def reduce(rule, task, w0):
     return _reduced(rule, ready(rule, task, w0), task, most_rank)
 
 
+def found(rule, task, w0, kept):
+    """The reduction to run by, of a state that is ready; kept: whether laws are returned to."""
+    return _reduced(rule, w0, task, _no_core if kept else most_rank)
+
+
+def _no_core(n, m, r):
+    """No core: laws are those of the rule itself."""
+
+
 def spaces(rule, task, w0):
     """The `Reduction` that leaves the rule as it is, so that its laws can be returned to."""
-    return _reduced(rule, ready(rule, task, w0), task, lambda n, m, r: None)
+    return _reduced(rule, ready(rule, task, w0), task, _no_core)
 
 
 def core(rule, task, w0):
@@ -56,11 +65,11 @@ def core(rule, task, w0):
     Raises ValueError where there is none.
     """
     w0 = ready(rule, task, w0)
-    found = _reduced(rule, w0, task, lambda n, m, r: -1)
-    if found.recovery is None:
-        reason = core_unproved(rule, len(rule.weights(w0))) or "; ".join(found.left)
+    made = _reduced(rule, w0, task, lambda n, m, r: -1)
+    if made.recovery is None:
+        reason = core_unproved(rule, len(rule.weights(w0))) or "; ".join(made.left)
         raise ValueError(f"There is no core: {reason}.")
-    return found
+    return made
 
 
 def _reduced(rule, w0, task, most_rank):
@@ -92,22 +101,22 @@ def _reduced(rule, w0, task, most_rank):
         left.append("inputs are not white, so that errors do not stay in the span of the targets")
     for space in ("in", "out") if white else ("out",):
         if rows is None:
-            found = None
+            basis = None
         elif space == "in":
             first = w0[0] if scales is None else w0[0] @ U
-            found = span(rows.T, first.T, most=PAYS * rows.shape[1])
+            basis = span(rows.T, first.T, most=PAYS * rows.shape[1])
         else:
-            found = span(columns, w0[depth - 1], most=PAYS * len(columns))
+            basis = span(columns, w0[depth - 1], most=PAYS * len(columns))
         reason = unproved(rule, depth, (space,))
-        if found is None or reason:
+        if basis is None or reason:
             left.append(reason or f"targets and weights span most of the {space}puts")
             continue
-        parts.append(f"{len(found)} {space}puts as {found.shape[1]}")
-        sides[space] = sides[space] @ found if space in sides else found
+        parts.append(f"{len(basis)} {space}puts as {basis.shape[1]}")
+        sides[space] = sides[space] @ basis if space in sides else basis
         if space == "in":
-            rows = rows @ found
+            rows = rows @ basis
         else:
-            columns = found.T @ columns
+            columns = basis.T @ columns
     Y = columns if rows is None else columns @ rows
     small = replaced(task, X=_diagonal(scales, Y.shape[1]), Y=Y)
     return _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))

@@ -16,8 +16,7 @@ from .keeping import Monitor, keeping_of
 from .march import Tally, march
 from .path import Path
 from .record import Record
-from .reduce import reduce as reduced
-from .reduce import spaces
+from .reduce import found as found_reduction
 from .sliding import Follower
 from .smoothed import sharpness, smoothed
 
@@ -63,7 +62,9 @@ class Run:
         rule, task, w0 = plan.rule, plan.task, plan.w0
         self.checkpoint: Any = None if checkpoint is None else Checkpoint(checkpoint, plan.said())
         found = self.checkpoint and self.checkpoint.read()
-        self.reduction = _reduction(plan)
+        kept = plan.keep not in (None, "monitor")
+        tried = plan.reduce == "auto" and found_reduction(rule, task, w0, kept)
+        self.reduction = tried or None
         self.problem, sizes, self.beside = (rule, task, w0), [W.size for W in w0], None
         if plan.kinks == "smooth":
             self.problem = rule, smoothed(task, sharpness(rule, task, w0)), w0
@@ -72,6 +73,7 @@ class Run:
             made = self.reduction
             self.problem, self.beside = (made.rule, made.task, made.w0), made.beside
             sizes, measured = made.sizes, made.measured
+            self.beside = self.beside if self.beside.any() else None
         self.path = Path() if plan.kinks in ("slide", "stop") else None
         self.control = Control.of(**plan.tolerances, sizes=sizes, step=plan.step)
         self.record = Record(rule, plan.observe, self.reduction, self.control)
@@ -186,11 +188,3 @@ class Run:
         if self.plan.kinks == "smooth":
             return f"rounded off: {', '.join(phi.name for phi in self.problem[1].activations)}"
         return "ignored" if self.path is None else str(self.path)
-
-
-def _reduction(plan):
-    """The reduction to integrate by, or None."""
-    if plan.reduce == "none":
-        return None
-    find = reduced if plan.keep in (None, "monitor") else spaces
-    return find(plan.rule, plan.task, plan.w0) or None
