@@ -25,17 +25,16 @@ def main():
                 def run(keep, rule=rule, task=task, w=w, end=end, solver=solver):
                     control = {"solver": solver, "rtol": 1e-6, "atol": 1e-9, "max_steps": None}
                     ts = np.linspace(0, end, 11)
-                    return ff.integrate(rule, task, w, ts, keep=keep, **control)
+                    return ff.integrate(rule, task, w, ts, keep=keep, reduce="none", **control)
 
                 keeps = (None, "monitor", "all")
                 made = interleaved({keep: lambda keep=keep: run(keep) for keep in keeps}, 9)
-                plain = made[None][0]
                 for keep in ("monitor", "all"):
-                    seconds, sol = made[keep]
+                    sol = made[keep].result
                     largest = lambda what: f"{max(what.values()):.0e}"
                     name = f"{kind} {size[0]}x{size[1]}, {size[2]}", solver, keep
                     away = largest(sol.made["away"]) if keep == "all" else ""
-                    cost = f"{seconds / plain:.2f}"
+                    cost = f"{made[keep].over(made[None]):.2f}"
                     rows.append((*name, cost, away, largest(sol.made["drift"])))
     print(table(("flow", "solver", "keep", "cost", "away", "drift"), rows))
 

@@ -5,6 +5,7 @@ dW = F(Y - ZW), dZ = (Y - ZW)Wᵀ with F = B (feedback alignment) or Zᵀ (gradi
 """
 
 import time
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -110,8 +111,21 @@ def by_torchdiffeq(Y, B, w, ends, rtol, method="dopri5"):
     return run
 
 
+class Timed(NamedTuple):
+    """Seconds of each turn, a median where it was run more than once, and what it returned last."""
+
+    turns: np.ndarray
+    result: Any
+
+    def over(self, other):
+        """Its time over another's: the median of the ratios of turns, which a slow spell spares."""
+        return float(np.median(self.turns / other.turns))
+
+    ms = property(lambda self: f"{1e3 * np.median(self.turns):.3g}")
+
+
 def interleaved(runs, repeats, seconds=60):
-    """{name: (median seconds, last result)}: each once for nothing, then in turn.
+    """{name: Timed}: each once for nothing, then in turn.
 
     A turn of what takes less than 20 ms is five runs of it, the first to warm it up.
     """
@@ -125,10 +139,10 @@ def interleaved(runs, repeats, seconds=60):
                 start = time.perf_counter()
                 results[name] = run()
                 times.append(time.perf_counter() - start)
-            seen[name] += times[1:] or times
+            seen[name].append(np.median(times[1:] or times))
         if time.perf_counter() - began > seconds:
             break
-    return {name: (float(np.median(seen[name])), results[name]) for name in runs}
+    return {name: Timed(np.array(seen[name]), results[name]) for name in runs}
 
 
 def far(one, other):

@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import laws
 from ..rule import of_layer, outgoing
-from ..rules import SignFA
+from ..rules import DFA, FA, GD, SignFA
 from .stabilised import repeat
 
 ROUNDS = 5
@@ -92,10 +92,10 @@ class Kept:
         if self.kind == "difference":
             return {k + 1: L, B: -L.T}
         if self.kind == "neuron":
-            F = laws.feedback_of(rule, w, k)
+            F = _feedback(rule, w, k)
             return {k: L[:, None] * w[k] / a, k + 1: -self.degree * F.T * L / b}
         if self.kind == "matrix":
-            F = laws.feedback_of(rule, w, k)
+            F = _feedback(rule, w, k)
             return {k: 2 * L @ w[k] / a, k + 1: -2 * F.T @ L / b}
         F = w[B]
         times = (lambda M: M * L) if L.ndim == 1 else (lambda M: M @ L)
@@ -107,7 +107,7 @@ class Kept:
             return R / 2
         a, b, k = rule.rate(self.k), rule.rate(self.k + 1), self.k
         if self.kind in ("matrix", "neuron"):
-            sides = [w[k] / a, laws.feedback_of(rule, w, k) / b]
+            sides = [w[k] / a, _feedback(rule, w, k) / b]
         else:
             U, F = outgoing(w, k), w[len(rule.weights(w)) + k]
             sides = [w[k] / a, (F - U.T) / b, U.T / b]
@@ -117,6 +117,13 @@ class Kept:
             return _divided(R, squares, xp)
         p, V = xp.linalg.eigh(2 * sum(M @ M.T for M in sides))
         return V @ _divided(V.T @ R @ V, p[:, None] + p, xp) @ V.T
+
+
+def _feedback(rule, w, k):
+    """What stands for W₂ᵀ, as `faflow.laws.feedback_of` finds it for rules of any kind."""
+    if isinstance(rule, GD):
+        return outgoing(w, k).T
+    return rule.B[k] if isinstance(rule, FA | DFA) else laws.feedback_of(rule, w, k)
 
 
 def _divided(R, squares, xp):
@@ -144,19 +151,20 @@ class Keeper:
         """The state on the laws' level set next to `w`, and what each law was away from it."""
         away = [one.value(rule, w) - q for one, q in zip(self.kept, targets, strict=True)]
         if self.shortcuts is None:
-            return self._nearest(rule, w, targets, xp, loop), away
-        w = list(w)
-        for one, M, q in zip(self.kept, self.shortcuts, targets, strict=True):
-            R = one.value(rule, tuple(w)) - q
+            return self._nearest(rule, w, targets, away, xp, loop), away
+        w, moved = list(w), False
+        for one, M, q, R in zip(self.kept, self.shortcuts, targets, away, strict=True):
+            R, moved = one.value(rule, tuple(w)) - q if moved else R, True
             w[one.k + 1] = _plus(w[one.k + 1], M @ R if R.ndim == 2 else M * R, xp)
         return tuple(w), away
 
-    def _nearest(self, rule, w, targets, xp, loop):
+    def _nearest(self, rule, w, targets, away, xp, loop):
         def left(w):
             return [one.value(rule, w) - q for one, q in zip(self.kept, targets, strict=True)]
 
         def size(R):
-            return xp.max(xp.stack([xp.max(abs(r)) for r in R]))
+            sizes = [xp.max(abs(r)) for r in R]
+            return sizes[0] if len(sizes) == 1 else xp.max(xp.stack(sizes))
 
         scale = sum(xp.sum(W * W) for W in w) / len(w) + size(targets)
 
@@ -169,7 +177,7 @@ class Keeper:
             w = self._moved(rule, w, self._multipliers(rule, w, R, xp, loop), -1, xp)
             return count + 1, w, tuple(left(w))
 
-        return loop(goes_on, corrected, (0, tuple(w), tuple(left(w))))[1]
+        return loop(goes_on, corrected, (0, tuple(w), tuple(away)))[1]
 
     def _moved(self, rule, w, multipliers, sign, xp, at=None):
         """w ± Jᵀ of the multipliers, J that at `w` or `at` another state."""

@@ -1,12 +1,12 @@
 """Which laws a run keeps or monitors, and the values they have on its way."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from .. import laws
-from ..nets import replaced
 from ..rules import DFA, FA, GD, KolenPollack, SignFA
 from .conserve import Keeper, Kept
 from .core import Core
@@ -132,28 +132,30 @@ def _proved(made, rule, task, w):
     Proved for networks whose layers all have the activation of the law's own layer, which is the
     only one that it depends on, and for decays of the same proportions.
     """
-    from ..symbolic.prove import prove
-
     depth = len(rule.weights(w))
     for one in made:
         phi = task.activation(one.k)
         whole = [5] * depth
         whole[one.k : one.k + 2] = (3, 6) if one.linear_above(rule) else (3, 3)
-        example = replaced(rule, B=(), decay=tuple(whole) if rule.decays else 0, rates=1)
-        c = one.rate(example)
-        shrinking = lambda rule, w, law=one.law, c=c, **more: -c * law(rule, w, **more)
-        verdict = prove(
-            one.law,
-            example,
-            depth=depth,
-            activation="linear" if phi.degree is None else phi,
-            bias=task.bias,
-            rate=shrinking if c else None,
-            **one.arguments,
-        )
-        if not verdict:
-            raise ValueError(f"keep refuses {one}: {verdict}.")
+        kind = type(rule), getattr(rule, "beta", None), tuple(whole) if rule.decays else 0
+        refused = _refused(one, kind, depth, "linear" if phi.degree is None else phi, task.bias)
+        if refused:
+            raise ValueError(f"keep refuses {one}: {refused}.")
     return made
+
+
+@lru_cache(maxsize=256)
+def _refused(one, kind, depth, phi, bias):
+    """Why a law does not hold for a rule of this kind, in words, or an empty text."""
+    from ..symbolic.prove import prove
+
+    rule, beta, decay = kind
+    example = rule(decay=decay, **({} if beta is None else {"beta": beta}))
+    c = one.rate(example)
+    shrinking = lambda rule, w, **more: -c * one.law(rule, w, **more)
+    options = {"depth": depth, "activation": phi, "bias": bias, **one.arguments}
+    verdict = prove(one.law, example, rate=shrinking if c else None, **options)
+    return "" if verdict else str(verdict)
 
 
 def _of_law(law, rule, task, ks):
