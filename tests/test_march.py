@@ -1,13 +1,17 @@
 """Steps in turns: going over to a stabilised method, control of steps, what is allowed."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+import scipy.integrate
 from problems import one_layer, problem
 
 import faflow as ff
 from faflow.flow import engine_scipy
 from faflow.flow.control import Control, judged
-from faflow.flow.methods import reach, tableau
+from faflow.flow.methods import tableau
 
 ENGINES = ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)]
 
@@ -90,11 +94,30 @@ def test_both_engines_make_the_same_of_a_stabilised_method(solver, phi):
 @pytest.mark.parametrize(("solver", "expected"), [("rk45", 3.31), ("dop853", 6.39), ("rk23", 2.51)])
 def test_explicit_methods_are_stable_as_far_as_their_polynomials_say(solver, expected):
     """3.31 and 2.51 are those of Dormand & Prince's and of Bogacki & Shampine's pairs."""
-    import scipy.integrate
-
     assert engine_scipy.stable(solver) == pytest.approx(expected, abs=0.02)
-    A, b = tableau(getattr(scipy.integrate, engine_scipy.SOLVERS[solver]))
-    assert reach(A, b) == engine_scipy.stable(solver)
+
+
+@pytest.mark.parametrize("solver", ["rk23", "rk45", "dop853"])
+def test_explicit_pairs_are_those_of_scipy_to_the_last_digit(solver):
+    ours, theirs = tableau(solver), getattr(scipy.integrate, engine_scipy.SOLVERS[solver])
+    np.testing.assert_array_equal(ours.A[:, : theirs.A.shape[1]], theirs.A)
+    assert not ours.A[:, theirs.A.shape[1] :].any()
+    np.testing.assert_array_equal(ours.b, theirs.B)
+    errors = [theirs.E5, theirs.E3] if solver == "dop853" else [theirs.E]
+    np.testing.assert_array_equal(ours.errors, errors)
+    assert ours.order == theirs.error_estimator_order + 1
+
+
+def test_a_run_imports_nothing_of_scipy_that_it_does_not_need():
+    """Its import takes several times as long as a short run."""
+    made = (
+        "import sys, numpy as np, faflow as ff;"
+        "task = ff.Task.factorisation(np.random.default_rng(0).standard_normal((20, 20)));"
+        "rule, w0 = ff.FA.random((20, 5, 20), seed=1), ff.init((20, 5, 20), seed=2);"
+        "ff.integrate(rule, task, w0, [0, 1]);"
+        "assert not any(name.startswith(('scipy.', 'jax')) for name in sys.modules), sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", made], check=True)
 
 
 # One step and the next

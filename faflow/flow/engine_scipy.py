@@ -23,29 +23,23 @@ def name():
 
 def order(solver):
     """Powers of the step that its error estimate falls with, or None for an implicit solver."""
-    import scipy.integrate
-
     if solver in STABILISED:
         return method(solver).error_order
-    pair = getattr(scipy.integrate, SOLVERS[solver])
-    return pair.error_estimator_order + 1 if hasattr(pair, "A") else None
+    return None if solver == "radau" else tableau(solver).order
 
 
 @cache
 def stable(solver):
     """How far along the negative axis an explicit solver is stable, or None for others."""
-    import scipy.integrate
-
-    explicit = solver not in ("radau", *STABILISED)
-    return reach(*tableau(getattr(scipy.integrate, SOLVERS[solver]))) if explicit else None
+    if solver in ("radau", *STABILISED):
+        return None
+    return reach(tableau(solver).A, tableau(solver).b)
 
 
 def _method(solver, rule, task, w, field, control):
     """What makes the steps of a solver."""
-    import scipy.integrate
-
     if solver not in STABILISED:
-        return Pair(getattr(scipy.integrate, SOLVERS[solver]), field)
+        return Pair(tableau(solver), field)
     inputs = square(task.X)
     bound = lambda w: radius(rule, task, w, inputs=inputs)
     return Chebyshev(solver, field, control.rtol, None if bound(w) is None else bound)

@@ -1,5 +1,9 @@
 """One step of each explicit method on vectors: where it ends, and how large its errors are."""
 
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 
 from .stabilised import attempt, differences, direction, method, power_iteration
@@ -17,25 +21,45 @@ def reach(A, b):
     return float(z[np.argmax(unstable)])
 
 
-def tableau(pair):
-    """A, square, and b of one of SciPy's pairs."""
-    A = np.zeros((len(pair.B), len(pair.B)))
-    A[:, : pair.A.shape[1]] = pair.A
-    return A, pair.B
+class Tableau(NamedTuple):
+    """An explicit pair: stages (A, square), the step (b), and its error, by one estimate or two.
+
+    order: powers of the step that the error estimate falls with.
+    """
+
+    A: np.ndarray
+    b: np.ndarray
+    errors: np.ndarray
+    order: int
+
+
+@cache
+def tableau(name):
+    """That of rk23, rk45 or dop853: SciPy's, whose import would take longer than a short run."""
+    text = Path(__file__).with_name("pairs.txt").read_text(encoding="utf-8")
+    lines = iter([line.split() for line in text.splitlines() if line[0] != "#"])
+    numbers = lambda: [float(x) for x in next(lines)]
+    for found, order, stages, estimates in lines:
+        A = np.zeros((int(stages), int(stages)))
+        for k in range(1, len(A)):
+            A[k, :k] = numbers()
+        made = A, np.array(numbers()), np.array([numbers() for _ in range(int(estimates))])
+        if found == name:
+            return Tableau(*made, int(order))
+    raise ValueError(f"Unknown pair {name!r}.")
 
 
 class Pair:
-    """Steps of an embedded explicit pair by SciPy's tableau, and norms of their errors.
+    """Steps of an embedded explicit pair, a `Tableau`, and norms of their errors.
 
     Rows of K: the state, the velocities of the stages, and that at the end of the step.
     """
 
-    def __init__(self, method, field):
+    def __init__(self, pair, field):
         self.field, layout = field, field.layout
-        self.stages = len(method.B)
+        self.stages = len(pair.b)
         self.whole = np.zeros((self.stages + 1, self.stages + 1))
-        self.whole[:-1, 1:], self.whole[-1, 1:] = tableau(method)
-        self.E = np.stack([method.E5, method.E3]) if hasattr(method, "E5") else method.E[None]
+        self.whole[:-1, 1:], self.whole[-1, 1:], self.E = pair.A, pair.b, pair.errors
         self.ahead = bool(self.E[:, -1].any())  # whether the error looks at the next velocity
         self.K = np.zeros((self.stages + 2, layout.size))
         self.out = [layout.parts(row) for row in self.K]

@@ -11,6 +11,9 @@ CLEAR = 1e-10
 MANY = 4
 """Samples for each input from which on sums over them are decomposed, and not the samples."""
 
+LARGE = 100_000
+"""Entries from which on pivots are quicker than singular values, import and all."""
+
 PROBES = 3
 """Random directions in which a factorisation is tried that others were made for."""
 
@@ -67,13 +70,17 @@ def surely_exceeds(A, rank):
 
 def span(*matrices, most):
     """Orthonormal columns that span those of these, but for rounding; None if more than `most`."""
-    from scipy.linalg import qr
-
     sizes = [np.linalg.norm(M) for M in matrices]
     scaled = [M / size for M, size in zip(matrices, sizes, strict=True) if size]
     if not scaled:
         return np.zeros((len(matrices[0]), 0))
-    Q, R, _ = qr(np.hstack(scaled), mode="economic", pivoting=True)
-    sizes = np.abs(R.diagonal())
+    whole = np.hstack(scaled)
+    if whole.size < LARGE:
+        Q, sizes, _ = np.linalg.svd(whole, full_matrices=False)
+    else:
+        from scipy.linalg import qr  # whose import takes as long as much of a short run
+
+        Q, R, _ = qr(whole, mode="economic", pivoting=True)
+        sizes = np.abs(R.diagonal())
     found = Q[:, : np.count_nonzero(sizes > ROUNDING * sizes[0])]
     return found if found.shape[1] <= most else None

@@ -12,7 +12,7 @@ runs on NumPy and on JAX arrays; `stabilised_scipy` and `stabilised_diffrax` mak
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -294,7 +294,7 @@ def _rkc2_row(s):
 
 @lru_cache(maxsize=1)
 def _rock4():
-    lines = files("faflow.flow").joinpath("rock4.txt").read_text(encoding="utf-8").splitlines()
+    lines = Path(__file__).with_name("rock4.txt").read_text(encoding="utf-8").splitlines()
     given = [list(map(float, line.split())) for line in lines if line[0] != "#"]
     return _gathered("rock4", 4, 4, [_rock4_row(r) for r in given if int(r[0]) not in UNSTABLE])
 
