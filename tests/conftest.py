@@ -1,8 +1,11 @@
 """Tests marked jax are skipped where the extra is not installed."""
 
+import os
 from importlib.util import find_spec
 
 import pytest
+
+os.environ.setdefault("FAFLOW_CACHE", "")  # tests leave nothing behind
 
 
 def pytest_collection_modifyitems(items):

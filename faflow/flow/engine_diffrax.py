@@ -1,6 +1,7 @@
 """The diffrax engine: compiled by JAX, for accelerators and repeated runs."""
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import fields
 from functools import cache, lru_cache, partial
 from importlib.metadata import version
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..matrices.diagonal import Diagonal
 from ..nets import Task, replaced
+from .compiled import kept
 from .conserve import Keeper
 from .control import excess, judged, norms, velocity
 from .keeping import Keeping
@@ -127,7 +129,7 @@ class Stepper:
         size = control.h if control.step is None else control.step
         steps = [np.float64(x) for x in (size, control.previous)]
         limits = np.float64(control.rtol), control.floors
-        with self.jax.enable_x64(True):
+        with self.jax.enable_x64(True), self.compiled.cached(self.given, state):
             fresh = memory is None
             if fresh:
                 memory = self.compiled.memory(self.given, state)
@@ -231,7 +233,7 @@ class Compiled:
         else:
             self.solver = Pair(getattr(dfx, SOLVERS[solver])().tableau)
             self.stages = self.solver.stages
-        self.advance, self.memories = jax.jit(self._advance), {}
+        self.advance, self.memories, self.shapes = jax.jit(self._advance), {}, set()
 
     def field(self, t, state, given):
         import jax.numpy as jnp
@@ -244,6 +246,16 @@ class Compiled:
 
         rule, task = joined(self.plan, given)
         return jnp.asarray(radius(rule, task, state[: len(state) - self.more]))
+
+    def cached(self, given, state):
+        """Where what is compiled for these shapes is kept, or nothing if it is already here."""
+        import jax
+
+        shapes = tuple(np.shape(x) for x in jax.tree.leaves((given, state)))
+        if shapes in self.shapes:
+            return nullcontext()
+        self.shapes.add(shapes)
+        return kept()
 
     def memory(self, given, state):
         """Room for what the solver takes from one step to the next."""
