@@ -22,6 +22,15 @@ test-foreign: .venv-foreign/ready
 	.venv-foreign/bin/python -m pip install --quiet --no-deps biotorch==0.0.16
 	touch .venv-foreign/ready
 
+# Against torchdiffeq, too, in an environment of its own, for an idle machine.
+bench: .venv-bench/ready
+	.venv-bench/bin/python benchmarks/run.py --to benchmarks/RESULTS.md
+
+.venv-bench/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet torch==2.13.0 torchdiffeq==0.2.5 --editable ".[all]"
+	touch .venv-bench/ready
+
 lint: .venv/ready
 	$(BIN)/python -m pip install --quiet "ruff>=0.9" "ty>=0.0.100"
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ty check --python .venv
@@ -33,5 +42,5 @@ lint: .venv/ready
 	$(BIN)/python -m pip install --quiet --editable ".[all]"
 	touch .venv/ready
 
-.PHONY: verify verify-full test test-foreign lint
+.PHONY: verify verify-full test test-foreign bench lint
 .DEFAULT_GOAL := verify

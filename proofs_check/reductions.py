@@ -1,0 +1,245 @@
+"""Smaller problems with exactly the same flow: what linear networks see of their data.
+
+By these `integrate` runs linear problems in fewer numbers, and gives back the full weights.
+"""
+
+from functools import cache
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+import faflow as ff
+from faflow.derivatives import flat, unflat
+from faflow.flow.reduce import core
+from faflow.nets import replaced
+from faflow.testing import GradientInstead
+
+EXACT = 1e-12
+RULES = (ff.GD, ff.FA, ff.DFA, ff.KolenPollack)
+TIGHT = {"solver": "rk45", "rtol": 1e-8, "atol": 1e-10, "max_steps": None}
+
+
+def apart(one, other):
+    """The largest difference of two states, matrix by matrix relative to its norm."""
+    both = zip(one, other, strict=True)
+    return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in both)
+
+
+def moved_apart(sol, other):
+    """The same of what two flows have moved, at the worst of their times."""
+    gone = lambda sol, k: [a - b for a, b in zip(sol.at(k), sol.at(0), strict=True)]
+    return max(apart(gone(sol, k), gone(other, k)) for k in range(1, len(sol)))
+
+
+def flows_alike(check, problem, on):
+    """That reduced flows end where full ones do, in as many steps."""
+    off, steps = [], []
+    for kind in RULES:
+        rule, task, w0 = problem(kind, 0)
+        reduced, full = (
+            ff.integrate(rule, task, w0, [0, 1, 3], reduce=how, **TIGHT) for how in ("auto", "none")
+        )
+        if "reduced" not in reduced.made:
+            raise AssertionError("Nothing was reduced.")
+        off.append(moved_apart(reduced, full))
+        steps.append(abs(reduced.made["accepted"] - full.made["accepted"]))
+    on = f"{on}, until t = 3, by RK45 at rtol 1e-8, reduced and in full"
+    check.at_most("difference of what two flows have moved", check.worst(off), 1e-10, on=on)
+    check.at_most("difference in steps", check.worst(steps), 0, fall=1, on=on)
+
+
+# Samples
+
+
+@cache
+def many_samples(kind, seed, phi="linear", loss="squared", bias=False):
+    """(rule, task, w0): three layers, 40 samples of 6 inputs, decay and rates of each layer."""
+    rng = np.random.default_rng([seed, 1])
+    sizes = (6, 5, 4, 3)
+    X, Y = rng.standard_normal((6, 40)) / 6, rng.standard_normal((3, 40)) / 6
+    Y = np.sign(Y) if loss == "logistic" else Y
+    rule = kind.random(sizes, seed=seed, decay=(0.1, 0.0, 0.2), rates=(1.0, 0.5, 2.0))
+    return rule, ff.Task(X, Y, phi, loss, bias), rule.start(sizes, seed=seed, bias=bias)
+
+
+def turned(task):
+    """The task with its samples turned to as many as it has inputs: XQ and YQ, X = XQQᵀ."""
+    Q = np.linalg.svd(task.X, full_matrices=False)[2].T
+    return replaced(task, X=task.X @ Q, Y=task.Y @ Q)
+
+
+def velocities(check, name, on, **options):
+    seeds = range(check.tier(quick=3, full=10))
+    off = []
+    for kind in RULES:
+        for seed in seeds:
+            rule, task, w = many_samples(kind, seed, **options)
+            off.append(apart(rule(turned(task), w), rule(task, w)))
+    on = f"{', '.join(kind.__name__ for kind in RULES)}; {on}, seeds 0-{len(seeds) - 1}"
+    check.at_most(name, check.worst(off), EXACT, fall=1e-3, on=on)
+
+
+def claim_sufficient_statistics(check):
+    r"""A linear network with squared loss learns from $XX^\top$ and $YX^\top$ alone.
+
+    With $X = XQQ^\top$ for orthonormal columns $Q$, the samples $(XQ, YQ)$ move the weights as
+    $(X, Y)$ do: every velocity is linear in the output error times the input,
+    $(Y - f(X))X^\top = YX^\top - W_L\cdots W_1XX^\top$.  So the flow is the same, whatever the
+    rule's feedback, decay and rates, and integrated so it takes the same steps.
+
+    Assumes: linear layers, squared loss, no biases.
+    Source: textbook; of feedback alignment derived in this project.
+    Class: textbook
+    """
+    velocities(check, "difference of velocities, relative", "6-5-4-3, 40 samples as 6")
+    flows_alike(check, many_samples, "the same with decay")
+
+
+def control_sufficient_statistics_tanh(check):
+    """tanh sees every sample by itself."""
+    velocities(check, "difference of velocities, relative", "tanh", phi="tanh")
+
+
+def control_sufficient_statistics_logistic(check):
+    """So does the logistic loss."""
+    velocities(check, "difference of velocities, relative", "logistic loss", loss="logistic")
+
+
+def control_sufficient_statistics_biases(check):
+    """Biases see samples as ones, which turning does not leave as they are."""
+    velocities(check, "difference of velocities, relative", "with biases", bias=True)
+
+
+# Low rank
+
+
+@cache
+def low_rank(kind, seed, white=True):
+    """(rule, task, w0): 9 inputs, three layers, targets of rank 2; inputs the identity or not."""
+    rng = np.random.default_rng([seed, 2])
+    sizes = (9, 2, 3, 8)
+    Y = rng.standard_normal((8, 2)) @ rng.standard_normal((2, 9)) / 4
+    X = np.eye(9) if white else np.diag(rng.uniform(0.5, 2, 9))
+    rule = kind.random(sizes, seed=seed)
+    return rule, ff.Task(X, Y), rule.start(sizes, seed=seed)
+
+
+def left_space(kind, seed, white):
+    """How much of what the first layer has moved lies beside the rows of Y and of the layer."""
+    rule, task, w0 = low_rank(kind, seed, white)
+    sol = ff.integrate(rule, task, w0, [0, 3], reduce="none", **TIGHT)
+    moved = sol.final[0] - w0[0]
+    rows = np.linalg.svd(np.vstack([task.Y, w0[0]]), full_matrices=False)[2][: 2 + len(w0[0])]
+    return np.linalg.norm(moved - moved @ rows.T @ rows) / np.linalg.norm(moved)
+
+
+def spaces_kept(check, rules, white, on):
+    seeds = range(check.tier(quick=3, full=10))
+    off = [left_space(kind, seed, white) for kind in rules for seed in seeds]
+    on = f"{', '.join(kind.__name__ for kind in rules)}; {on}, seeds 0-{len(seeds) - 1}"
+    check.at_most("share beside the rows of Y and W₁(0)", check.worst(off), 1e-12, fall=1e-2, on=on)
+
+
+def claim_low_rank(check):
+    r"""On white inputs, weights stay in what the targets and they themselves span at the start.
+
+    With $XX^\top = c^2I$ errors are $Y - cW_L\cdots W_1$ up to rotation, so rows of $W_1$ stay in
+    the span of those of $Y$ and $W_1(0)$, and columns of $W_L$ in that of those of $Y$ and
+    $W_L(0)$.  The flow in these spaces is one of the same rule, and gives back the full one.
+
+    Assumes: linear layers, squared loss, white inputs, no biases.
+    Source: derived in this project.
+    Class: derived
+    """
+    spaces_kept(check, RULES, True, "9-2-3-8, Y of rank 2, t = 3")
+    flows_alike(check, low_rank, "the same")
+
+
+def control_low_rank_inputs(check):
+    """Inputs that are not white turn errors out of the span of the targets."""
+    spaces_kept(check, RULES, False, "inputs of sizes 0.5 to 2")
+
+
+# The core
+
+
+@cache
+def two_layers(kind, seed, white=True):
+    """(rule, task, w0): 30 inputs, 4 hidden units, 25 outputs, Y of full rank."""
+    rng = np.random.default_rng([seed, 3])
+    sizes = (30, 4, 25)
+    Y = rng.standard_normal((25, 30)) / 5
+    X = 0.8 * np.eye(30) if white else np.diag(rng.uniform(0.5, 2, 30))
+    rule = kind.random(sizes, seed=seed, decay=(0.05, 0.1))
+    return rule, ff.Task(X, Y, output_scale=1.5), rule.start(sizes, seed=seed)
+
+
+def by_core(rule, task, w0, end):
+    """(W, Z) at the end of a flow of two layers, by the equations of its core."""
+    W, Z = w0
+    (B,), scale, decay = rule.B, task.output_scale * task.X[0, 0], rule.decay
+    Y = task.Y / scale
+    Q = np.linalg.qr(np.vstack([B @ Y, W]).T)[0]
+    A, hidden, speed = B @ Y @ Q, len(W), scale**2
+    start = W @ Q, B @ Z, np.eye(hidden), np.zeros((Q.shape[1], hidden))
+
+    def velocity(t, y):
+        W, M, P, G = unflat(y, start)
+        S = W @ W.T
+        moved = A - M @ W, A @ W.T - M @ S, -P @ S, W.T - G @ S
+        decays = decay[0], decay[1], decay[1], decay[1]
+        both = zip(moved, decays, (W, M, P, G), strict=True)
+        return flat(tuple(speed * V - c * X for V, c, X in both))
+
+    out = solve_ivp(velocity, (0, end), flat(start), "DOP853", rtol=1e-10, atol=1e-12)
+    W, _, P, G = unflat(out.y[:, -1], start)
+    return W @ Q.T, Z @ P + Y @ Q @ G
+
+
+def cores(check, kind, on, white=True):
+    """How far what the core of feedback alignment gives back is from the flow in full."""
+    seeds = range(check.tier(quick=3, full=10))
+    off = []
+    for seed in seeds:
+        rule, task, w0 = two_layers(kind, seed, white)
+        full = ff.integrate(rule, task, w0, [0, 2], reduce="none", rtol=1e-10, solver="dop853")
+        given = by_core(rule, task, w0, 2)
+        gone = [[b - a for a, b in zip(w0, end, strict=True)] for end in (given, full.final)]
+        off.append(apart(*gone))
+    on = f"{on}, 30-4-25, seeds 0-{len(seeds) - 1}"
+    check.at_most(
+        "difference of what was moved, relative", check.worst(off), 1e-8, fall=1e-2, on=on
+    )
+
+
+def claim_core(check):
+    r"""Two layers of feedback alignment on white inputs have a flow of the hidden layer's size.
+
+    $$ \dot W' = A - MW',\quad \dot M = AW'^\top - MW'W'^\top,\quad
+       \dot P = -PW'W'^\top,\quad \dot G = W'^\top - GW'W'^\top $$
+
+    for $W = W'Q^\top$, $M = BZ$, $A = BYQ$, and $Z = Z_0P + YQG$, $Q$ spanning the rows of $BY$ and
+    $W_0$: no matrix has more than $2r$ rows or columns for $r$ hidden units, whatever the targets.
+
+    Assumes: two linear layers, squared loss, white inputs, fixed feedback; decay as there is.
+    Source: derived in this project.
+    Class: derived
+    """
+    cores(check, ff.FA, "FA with decay, t = 2")
+    rule, task, w0 = two_layers(ff.FA, 0)
+    made = core(rule, task, w0)
+    velocity = made.rule(made.task, made.w0)
+    P, G = velocity[3], velocity[2]
+    lifted = velocity[0] @ made.recovery.Q.T, w0[1] @ P + made.recovery.pulls @ G
+    far = apart(lifted, rule(task, w0))
+    check.at_most("velocity by faflow's core, difference", far, EXACT, on="30-4-25, FA with decay")
+
+
+def control_core_gradient_descent(check):
+    """The error returns through the transposed weights, which the core does not see."""
+    cores(check, GradientInstead, "GD from the same start")
+
+
+def control_core_inputs(check):
+    """Inputs that are not white."""
+    cores(check, ff.FA, "FA, inputs of sizes 0.5 to 2", white=False)
