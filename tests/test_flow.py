@@ -643,3 +643,62 @@ def test_heavy_ball_starts_at_rest_and_comes_back_from_its_file(tmp_path):
     back = ff.load(tmp_path / "run.npz").rule
     assert (type(back.of), back.of.decay, back.friction) == (ff.FA, 0.1, 2)
     assert all((a == b).all() for a, b in zip(back.B, rule.B, strict=True))
+
+
+# Single precision
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("phi", ["linear", "tanh"])
+@pytest.mark.parametrize("solver", [None, "dopri5", "dopri8", "bosh3"])
+def test_single_precision_is_as_near_as_its_tolerance_says(phi, solver):
+    rule = ff.FA.random(SIZES, seed=1, decay=(0.1, 0.2, 0.3), rates=(1.0, 0.5, 1.0))
+    given, w0 = task(phi), ff.init(SIZES, seed=2)
+    exact = ff.integrate(rule, given, w0, [0, 1, 2], rtol=1e-11)
+    options = {"engine": "diffrax", "precision": "single", "solver": solver}
+    far = {}
+    for rtol in (1e-3, 1e-5):
+        sol = ff.integrate(rule, given, w0, [0, 1, 2], rtol=rtol, **options)
+        assert sol.made["precision"] == "single"
+        assert all(W.dtype == float for W in (*sol.w, *sol.final))
+        both = zip(sol.final, exact.final, strict=True)
+        far[rtol] = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in both)
+        assert far[rtol] < 10 * rtol
+        for W in sol.final if phi == "tanh" else ():
+            np.testing.assert_array_equal(W, W.astype(np.float32))  # it was float32 throughout
+    assert far[1e-5] > 1e-8
+
+
+@pytest.mark.jax
+def test_single_precision_reduces_and_breaks_off_as_double_does(tmp_path):
+    rule, given, w0 = ff.FA.random(SIZES, seed=1), task("linear"), ff.init(SIZES, seed=2)
+    options = {
+        "engine": "diffrax",
+        "precision": "single",
+        "rtol": 1e-6,
+        "checkpoint": tmp_path / "c",
+    }
+    with pytest.raises(ff.Unfinished):
+        ff.integrate(rule, given, w0, [0, 1, 2], max_steps=10, **options)
+    sol = ff.integrate(rule, given, w0, [0, 1, 2], **options)
+    whole = ff.integrate(rule, given, w0, [0, 1, 2], **options | {"checkpoint": None})
+    assert "reduced" in sol.made
+    for one, other in zip(sol.w, whole.w, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"precision": "half"}, "Unknown precision 'half'; choose from double, single"),
+        ({"precision": "single", "engine": "scipy"}, "needs engine='diffrax'"),
+        ({"precision": "single", "solver": "rkc2", "engine": "diffrax"}, "one of its pairs"),
+        ({"precision": "single", "engine": "diffrax", "rtol": 1e-8}, "at least 5e-07 in single"),
+        ({"precision": "single", "engine": "diffrax", "keep": "all"}, "keeps no laws"),
+    ],
+)
+def test_what_single_precision_cannot_do_is_refused(options, says):
+    if options.get("engine") == "diffrax":
+        pytest.importorskip("diffrax")
+    with pytest.raises(ValueError, match=says):
+        ff.integrate(ff.GD(), task("tanh"), ff.init(SIZES, seed=2), [0, 1], **options)

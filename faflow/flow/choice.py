@@ -13,9 +13,16 @@ COARSE = 1e-5
 """Relative tolerances above this are reached with fewer evaluations by RKC2 than by ROCK4."""
 
 
-def tolerances(rtol, atol):
+SINGLE = 5e-7
+"""The finest relative tolerance of single precision: at 1e-8 errors are rounding, in 20 times the
+steps."""
+
+
+def tolerances(rtol, atol, single=False):
     """Both by their names, checked, as floats."""
     made = {"rtol": rtol, "atol": atol}
+    if single and is_number(rtol) and 0 < rtol < SINGLE:
+        raise ValueError(f"rtol must be at least {SINGLE:g} in single precision, but is {rtol!r}.")
     for what, value in made.items():
         least = 100 * np.finfo(float).eps if what == "rtol" else 0
         if not (is_number(value) and least <= value < 1 and value > 0):
@@ -25,6 +32,24 @@ def tolerances(rtol, atol):
 
 def is_number(value):
     return isinstance(value, int | float | np.number) and np.isfinite(value)
+
+
+def is_single(precision, engine, solver, keep):
+    """Whether states are in single precision, where that can be."""
+    if precision not in ("double", "single"):
+        raise ValueError(f"Unknown precision {precision!r}; choose from double, single.")
+    if precision == "double":
+        return False
+    if engine is not engine_diffrax or solver in engine_diffrax.STABILISED:
+        known = [name for name in engine_diffrax.SOLVERS if name not in engine_diffrax.STABILISED]
+        raise ValueError(
+            f"precision='single' needs engine='diffrax' and one of its pairs, {', '.join(known)}."
+        )
+    if keep not in (None, "monitor"):
+        raise ValueError(
+            "precision='single' keeps no laws to rounding; keep='monitor' can look on."
+        )
+    return True
 
 
 def relief(solver, rtol, step, kinks):

@@ -36,6 +36,7 @@ class Control:
 
     rtol: relative tolerance; floors: (matrices,), atol √entries of each, of the full problem where
     a run is reduced; step: the size of every step, in place of both.
+    single: whether states are in single precision.
     h: the next step's size; previous: the last accepted step's error, 1 being what is allowed;
     held: whether a step was rejected since.
     """
@@ -43,14 +44,15 @@ class Control:
     rtol: float
     floors: np.ndarray
     step: float | None = None
+    single: bool = False
     h: Any = None
     previous: Any = 1.0
     held: Any = False
 
     @classmethod
-    def of(cls, rtol, atol, sizes, step=None):
+    def of(cls, rtol, atol, sizes, step=None, single=False):
         """For matrices of so many entries."""
-        return cls(rtol, atol * np.sqrt(np.array(sizes, dtype=float)), step)
+        return cls(rtol, atol * np.sqrt(np.array(sizes, dtype=float)), step, single)
 
 
 def excess(errors, before, after, floors, rtol, xp=np):

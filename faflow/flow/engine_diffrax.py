@@ -84,7 +84,7 @@ class Stepper:
 
         register(jax)
         plan, given = split(rule, task)
-        self.control, self.jax = control, jax
+        self.control, self.jax, self.single = control, jax, control.single
         self.slots = max(1, min(32, ROOM // sum(W.nbytes for W in w)))
         fixed = control.step is not None
         bounded = solver in STABILISED and radius(rule, task, w) is not None
@@ -98,9 +98,11 @@ class Stepper:
         kind = solver, fine, bounded, fixed, laws
         self.compiled = Compiled.of(plan, kind, self.slots, beside is not None)
         with jax.enable_x64(True):  # for these calls only: the user's own precision stays
+            state = tuple(w) if beside is None else (*w, np.asarray(beside, dtype=float))
+            if self.single:
+                given, state = jax.tree.map(np.float32, (given, state))
             self.given = jax.tree.map(at_hand, given)
             self.values = jax.tree.map(np.asarray, values)
-            state = tuple(w) if beside is None else (*w, np.asarray(beside, dtype=float))
             self.now = float(t), state, None
         self.many, self.more = len(w), beside is not None
         # steps before the run is looked at, which costs as much as many small ones
@@ -114,11 +116,11 @@ class Stepper:
 
     @property
     def w(self):
-        return tuple(np.asarray(W) for W in self.now[1][: self.many])
+        return tuple(np.asarray(W, dtype=float) for W in self.now[1][: self.many])
 
     @property
     def beside(self):
-        return np.asarray(self.now[1][-1]) if self.more else None
+        return np.asarray(self.now[1][-1], dtype=float) if self.more else None
 
     def advance(self, stops, most):
         """Go on to `stops` in at most so many tries, adding the states at those `reached`."""
@@ -129,7 +131,9 @@ class Stepper:
         size = control.h if control.step is None else control.step
         steps = [np.float64(x) for x in (size, control.previous)]
         limits = np.float64(control.rtol), control.floors
-        with self.jax.enable_x64(True), self.compiled.cached(self.given, state):
+        # single precision is to be that, and not what accelerators make of it for speed
+        whole = self.jax.default_matmul_precision("highest") if self.single else nullcontext()
+        with self.jax.enable_x64(True), whole, self.compiled.cached(self.given, state):
             fresh = memory is None
             if fresh:
                 memory = self.compiled.memory(self.given, state)
@@ -148,7 +152,7 @@ class Stepper:
             filled = int(filled)
             saved = tuple(map(np.asarray, saved)) if filled else ()
         self.now = float(t), state, memory
-        state = lambda k: tuple(np.array(W[k]) for W in saved[: self.many])
+        state = lambda k: tuple(np.array(W[k], dtype=float) for W in saved[: self.many])
         self.reached += [(stops[k], state(k)) for k in range(filled)]
         if control.step is None:
             control.h, control.previous = map(float, steps[:2])
@@ -238,7 +242,8 @@ class Compiled:
     def field(self, t, state, given):
         import jax.numpy as jnp
 
-        return velocity(*joined(self.plan, given), state, len(state) - self.more, jnp)
+        made = velocity(*joined(self.plan, given), state, len(state) - self.more, jnp)
+        return tuple(jnp.asarray(V, W.dtype) for V, W in zip(made, state, strict=True))
 
     def radius(self, t, state, given):
         """A bound on the spectral radius of the field's Jacobian."""
@@ -251,7 +256,7 @@ class Compiled:
         """Where what is compiled for these shapes is kept, or nothing if it is already here."""
         import jax
 
-        shapes = tuple(np.shape(x) for x in jax.tree.leaves((given, state)))
+        shapes = tuple((np.shape(x), x.dtype) for x in jax.tree.leaves((given, state)))
         if shapes in self.shapes:
             return nullcontext()
         self.shapes.add(shapes)
@@ -261,7 +266,7 @@ class Compiled:
         """Room for what the solver takes from one step to the next."""
         import jax
 
-        shapes = tuple(W.shape for W in state)
+        shapes = tuple((W.shape, W.dtype) for W in state)
         if shapes not in self.memories:
             begin = lambda g, s: self.solver.init(self.term, 0.0, 1.0, s, g)
             made = jax.eval_shape(begin, given, state)
@@ -288,7 +293,7 @@ class Compiled:
         keeping = self.keeping(given, values)
         began = self.solver.init(self.term, t, t + steps[0], state, given)
         select = lambda yes, a, b: jax.tree.map(partial(jnp.where, yes), a, b)
-        saved = tuple(jnp.zeros((self.slots, *W.shape)) for W in state)
+        saved = tuple(jnp.zeros((self.slots, *W.shape), W.dtype) for W in state)
         # as one vector, which costs one kernel a step: time, steps planned and made, counts
         packed = lambda *numbers: jnp.stack([jnp.asarray(x, float) for x in numbers])
         start = {

@@ -2,7 +2,7 @@
 
 from . import engine_scipy
 from .checks import ready, times
-from .choice import default_solver, engine_of, is_number, relief, tolerances
+from .choice import default_solver, engine_of, is_number, is_single, relief, tolerances
 from .run import Plan, Run
 from .sliding import chosen
 
@@ -20,6 +20,7 @@ def integrate(
     step=None,
     kinks=None,
     keep="monitor",
+    precision="double",
     until=None,
     max_steps=20_000,
     max_seconds=None,
@@ -53,9 +54,11 @@ def integrate(
         then rounding, and what a step had left them by is in ``made["away"]``, each at its
         largest.  Corrections count as errors of the step.  Laws that decay with the weights keep
         to their decay.  None looks at none.
+    precision: "single" steps in float32, for accelerators and large products, by the pairs of
+        diffrax and to an rtol of at least 5e-7; 1e-5 where none is given.
     until: "steady" ends the run, before its last time, where the norm of the velocity is down to
         rtol of that at the start, or to the share of it given as a number.  Looked at every 16
-        steps of SciPy, 64 of diffrax.
+        steps of SciPy, 64 of diffrax; a decay that jumps later is not waited for.
     max_steps, max_seconds: budgets of the whole run.
     observe: ``{name: law}`` recorded at every time instead of the weights.
     reduce: "auto" integrates a smaller problem with exactly the same flow, where `faflow.reduce`
@@ -76,9 +79,10 @@ def integrate(
     engine, solver = engine_of(engine, solver)
     follows = engine is engine_scipy and solver in (None, "dop853", "rk45")
     kinks = chosen(kinks, rule, task, w0, follows, step)
-    rtol = (1e-5 if kinks == "ignore" else 1e-10) if rtol is None else rtol
+    single = is_single(precision, engine, solver, keep)
+    rtol = (1e-5 if kinks == "ignore" or single else 1e-10) if rtol is None else rtol
     atol = rtol / 100 if atol is None and is_number(rtol) else atol
-    controlled = tolerances(rtol, atol)
+    controlled = tolerances(rtol, atol, single)
     budgets = {"step": step, "max_steps": max_steps, "max_seconds": max_seconds}
     for what, value in budgets.items():
         if not (value is None or (is_number(value) and value > 0)):
@@ -96,10 +100,11 @@ def integrate(
         ts=ts,
         engine=engine,
         solver=solver or default_solver(engine, rtol, kinks),
-        relief=relief(solver, rtol, step, kinks),
+        relief=None if single else relief(solver, rtol, step, kinks),
         tolerances=controlled,
         step=step,
         kinks=kinks,
+        single=single,
         keep=keep,
         rest=_share(until, controlled["rtol"]),
         observe=observe,

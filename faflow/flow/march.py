@@ -110,9 +110,8 @@ def _turns(make, stops, tally, limit, relief, rest, stands):
     many, done = tally.run.first, 0
     while done < len(stops):
         run, began = tally.run, time.perf_counter()
-        most = min(
-            many, tally.left, limit.left(run) if limit else many, run.first if rest else many
-        )
+        looks = min(LOOK, run.first) if rest else many
+        most = min(many, tally.left, limit.left(run) if limit else many, looks)
         run.advance(stops[done:], most)
         done += len(run.reached)
         while run.reached:
@@ -203,11 +202,12 @@ class Tally:
     """Counts the steps of a run and ends it when a budget is spent or the flow breaks down.
 
     measured: the matrices of a state whose norms are told; without it all.
+    followed: whether kinks are, so that they are no reason for a run to end.
     """
 
-    def __init__(self, rule, task, w0, max_steps, max_seconds, measured=None):
+    def __init__(self, rule, task, w0, max_steps, max_seconds, measured=None, followed=False):
         self.rule, self.task = rule, task
-        self.measured = measured or (lambda w: w)
+        self.measured, self.followed = measured or (lambda w: w), followed
         self.size = _size(self.measured(w0))
         self.max_steps, self.max_seconds = max_steps, max_seconds
         self.evaluations, self.runs, self.solvers = 0, [], []
@@ -242,7 +242,7 @@ class Tally:
     @property
     def left(self):
         """Steps that may be tried before the budget is looked at."""
-        return max(1, self.max_steps + 1 - self.accepted) if self.max_steps else 2**62
+        return max(1, self.max_steps - self.accepted) if self.max_steps else 2**62
 
     def corrections(self):
         """How far steps left the laws kept, at most, and the largest share that one was moved."""
@@ -289,12 +289,12 @@ class Tally:
             )
         if self.max_seconds is not None and time.monotonic() - self.began > self.max_seconds:
             raise Unfinished(f"{taken}: the budget of {self.max_seconds:g} seconds is spent.")
-        if run.stuck or (self.max_steps and self.accepted > self.max_steps):
+        if run.stuck or (self.max_steps and self.accepted >= self.max_steps):
             why = f"the solver says: {run.stuck}" if run.stuck else "the budget of steps is spent"
             raise Unfinished(f"{taken}: {why}.{self._kink(run)}")
 
     def _kink(self, run):
-        if self.task.smooth:
+        if self.task.smooth or self.followed:
             return ""
         slide = find_slide(self.rule.at(run.t), self.task, run.w)
         seen = f"  It slides: {slide}." if slide else ""

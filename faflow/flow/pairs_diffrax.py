@@ -24,12 +24,11 @@ class Pair:
     def step(self, term, t0, t1, y0, args, velocity, made_jump=False):
         """(end, error, None, velocity there, None)."""
         import jax
-
-        h = t1 - t0
+        import jax.numpy as jnp
 
         def along(shares, velocities):
             used = [(float(c), v) for c, v in zip(shares, velocities, strict=True) if c]
-            return h * sum(c * v for c, v in used)
+            return jnp.asarray(t1 - t0, velocities[0].dtype) * sum(c * v for c, v in used)
 
         ks, made = [velocity], y0
         for row in self.rows:

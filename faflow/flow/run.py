@@ -39,6 +39,7 @@ class Plan:
     tolerances: dict
     step: Any
     kinks: str | None
+    single: bool
     keep: Any
     rest: float | None
     observe: Any
@@ -49,7 +50,7 @@ class Plan:
     def said(self):
         """All that its result depends on but its budgets, as plain values."""
         names = "rule", "task", "w0", "ts", "solver", "relief", "step", "kinks", "keep", "rest"
-        made = {name: told(getattr(self, name)) for name in (*names, "reduce")}
+        made = {name: told(getattr(self, name)) for name in (*names, "reduce", "single")}
         made |= {"engine": self.engine.__name__.rsplit(".", 1)[-1], **self.tolerances}
         return made | {"observe": told(dict(self.observe or {}))}
 
@@ -75,11 +76,14 @@ class Run:
             sizes, measured = made.sizes, made.measured
             self.beside = self.beside if self.beside.any() else None
         self.path = Path() if plan.kinks in ("slide", "stop") else None
-        self.control = Control.of(**plan.tolerances, sizes=sizes, step=plan.step)
+        self.control = Control.of(
+            **plan.tolerances, sizes=sizes, step=plan.step, single=plan.single
+        )
         self.record = Record(rule, plan.observe, self.reduction, self.control)
         self.keeping = keeping_of(plan.keep, *self.problem, plan.ts, plan.solver, self.path)
         self.monitor = Monitor(self.keeping, self.problem[0])
-        self.tally = Tally(*self.problem, plan.max_steps, plan.max_seconds, measured)
+        budgets = plan.max_steps, plan.max_seconds
+        self.tally = Tally(*self.problem, *budgets, measured, self.path is not None)
         self.standing: Any = None
         self.spent = 0.0
         self.record.add(plan.ts[0], self.problem[-1])
@@ -176,6 +180,7 @@ class Run:
         solver = tally.solver() if tally.solvers else plan.solver
         made = {"engine": plan.engine.name(), "solver": solver, **tally.counts()}
         made |= plan.tolerances if plan.step is None else {"step": float(plan.step)}
+        made |= {"precision": "single"} if plan.single else {}
         made |= {} if self.reduction is None else {"reduced": str(self.reduction)}
         made |= self.monitor.told(*tally.corrections())
         made |= {} if plan.rest is None else {"steady": tally.rested}
