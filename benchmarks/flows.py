@@ -4,7 +4,8 @@
 
 For feedback alignment and gradient descent of Y (n, m) by r hidden units, Y of full rank, so that
 nothing is reduced but the product with the identity; medians of interleaved runs in one process.
-"times the floor" is the time over that of the matrix products of as many velocities.
+"error" is that of the final state, relative to its largest entry; "times the floor" the time over
+that of the matrix products of as many velocities.
 """
 
 import argparse
@@ -43,13 +44,15 @@ def flow(size, end, kind, rtol, repeats):
     made = interleaved(runs, repeats)
     floor, plain = made.pop("products"), made["SciPy DOP853"]
     rows, reached = [], plain.result[0]
+    exact = by_scipy(Y, B, w, (0, end), 1e-13)[0] if size[0] <= 500 else None
     for name, timed in made.items():
         final, spent = timed.result
         if name.startswith("diffrax"):
             spent = spent * STAGES[fast]
         share = "" if spent is None else f"{timed.over(floor) * count / spent:.2f}"
         what = f"{kind} {size[0]}x{size[1]}, {size[2]}", f"{rtol:g}", name
-        rows.append((*what, timed.ms, spent or "", share, f"{plain.over(timed):.2f}"))
+        error = "" if exact is None else f"{far(final, exact):.0e}"
+        rows.append((*what, timed.ms, spent or "", error, share, f"{plain.over(timed):.2f}"))
         if far(final, reached) > 1000 * rtol:
             raise SystemExit(f"{what} ends {far(final, reached):.1e} away from SciPy.")
     return rows
@@ -64,7 +67,8 @@ def main():
         for kind in ("FA", "GD"):
             for rtol in (1e-6, 1e-10):
                 rows += flow(size, end, kind, rtol, 3 if size[0] >= 500 else 9)
-    columns = "flow", "rtol", "by", "ms", "velocities", "times the floor", "faster than SciPy"
+    columns = "flow", "rtol", "by", "ms", "velocities", "error", "times the floor"
+    columns = (*columns, "faster than SciPy")
     print(table(columns, rows))
 
 

@@ -40,7 +40,7 @@ def machine():
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             found.append(f"no {package}")
-    cores = f"{os.cpu_count()} cores, one thread a process"
+    cores = "one core"
     return f"{named}, {cores}; Python {platform.python_version()}, {', '.join(found)}."
 
 

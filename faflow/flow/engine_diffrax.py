@@ -256,7 +256,9 @@ class Compiled:
         """Where what is compiled for these shapes is kept, or nothing if it is already here."""
         import jax
 
-        shapes = tuple((np.shape(x), x.dtype) for x in jax.tree.leaves((given, state)))
+        shapes = tuple(
+            (np.shape(x), getattr(x, "dtype", type(x))) for x in jax.tree.leaves((given, state))
+        )
         if shapes in self.shapes:
             return nullcontext()
         self.shapes.add(shapes)
@@ -328,9 +330,9 @@ class Compiled:
             if keeping is not None:
                 many = len(made) - self.more
                 back, away = keeping.returned(end, made[:many], jnp, jax.lax.while_loop)
-                back = (*back, *made[many:])
-                moved = sizes(tuple(a - b for a, b in zip(made, back, strict=True)))
-                made = back
+                both = zip(made[:many], back, strict=True)  # what is left alone is the same object
+                apart = [0.0 if a is b else jnp.linalg.norm(a - b) for a, b in both]
+                moved, made = jnp.stack(apart), (*back, *made[many:])
                 share = jnp.max(moved / sizes(made))
                 kept = jnp.fmax(jnp.stack(away), kept[0]), jnp.fmax(share, kept[1])
             after = sizes(made)
