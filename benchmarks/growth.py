@@ -51,12 +51,14 @@ def main():
             for v in values
         ]
         upper = slice(len(values) // 2 - 1, None)
-        slope = np.polyfit(np.log(values[upper]), np.log(each[upper]), 1)[0]
+        slope, offset = np.polyfit(np.log(values[upper]), np.log(each[upper]), 1)
         unit = "velocities" if what == "time" else "µs a velocity"
         ends = [each[0], each[-1]] if what == "time" else [1e6 * each[0], 1e6 * each[-1]]
         span = f"{values[0]:g} to {values[-1]:g}"
         rows.append((what, span, unit, f"{ends[0]:.3g} to {ends[1]:.3g}", f"{slope:.2f}"))
-        drawn[what] = values, np.array(each) * (1 if what == "time" else 1e6), unit, slope
+        scale = 1 if what == "time" else 1e6
+        fitted = scale * np.exp(offset) * np.array(values[upper]) ** slope
+        drawn[what] = values, scale * np.array(each), values[upper], fitted, unit, slope
     print(table(("with", "over", "of", "from", "exponent, upper half"), rows))
     if file:
         draw(drawn, file)
@@ -66,13 +68,12 @@ def draw(drawn, file):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6.5), layout="constrained")
-    for axes, (what, (values, each, unit, slope)) in zip(
-        figure.subplots(2, 2).flat, drawn.items(), strict=True
-    ):
-        axes.loglog(values, each, "o-", label="measured")
-        upper = np.array(values[len(values) // 2 - 1 :])
-        fitted = each[-1] * (upper / upper[-1]) ** slope
+    for axes, what in zip(figure.subplots(2, 2).flat, drawn, strict=True):
+        values, each, upper, fitted, unit, slope = drawn[what]
+        axes.loglog(values, each, "o", label="measured")
         axes.loglog(upper, fitted, "--", label=f"exponent {slope:.2f}")
+        axes.set_xticks(values, [f"{value:g}" for value in values])
+        axes.minorticks_off()
         named = "time [1/learning rate]" if what == "time" else what
         axes.set(xlabel=named, ylabel=unit, title=f"growth with {what}")
         axes.legend()
