@@ -191,6 +191,46 @@ def test_the_file_of_another_run_is_refused_and_says_what_differs(tmp_path):
     assert path.read_bytes() == before
 
 
+def observing(number):
+    return {"law": lambda rule, w: number * w[0][0, 0]}
+
+
+def own_rule(sign):
+    if sign > 0:
+
+        class Own(ff.Rule):
+            def carry(self, w, k, above, output):
+                return w[k + 1].T @ above
+
+    else:
+
+        class Own(ff.Rule):
+            def carry(self, w, k, above, output):
+                return -w[k + 1].T @ above
+
+    return Own()
+
+
+def own_task(phi):
+    one = ff.nets.Activation("mine", phi, lambda z, error: error)
+    return ff.Task(np.eye(5), np.ones((3, 5)), one)
+
+
+def test_code_tells_runs_apart_that_have_names_alike(tmp_path):
+    rule, task, w0 = problem()
+    pairs = {
+        "observe": [((rule, task, w0), {"observe": observing(c)}) for c in (1.0, 2.0)],
+        "rule": [((own_rule(sign), task, w0), {}) for sign in (1, -1)],
+        "task": [((rule, own_task(f), w0), {}) for f in (lambda z: z, lambda z: z + 1)],
+    }
+    for what, (one, other) in pairs.items():
+        path, options = tmp_path / what, {"rtol": 1e-3, "step": 0.1, "keep": None}
+        ff.integrate(*one[0], TS[:2], checkpoint=path, **one[1], **options)
+        ff.integrate(*one[0], TS[:2], checkpoint=path, **one[1], **options)
+        with pytest.raises(ValueError, match=f"another run, which differs in {what};"):
+            ff.integrate(*other[0], TS[:2], checkpoint=path, **other[1], **options)
+
+
 def test_a_file_of_another_kind_is_refused_and_left_as_it_is(tmp_path):
     path = tmp_path / "run"
     path.write_text("my thesis")

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from pathlib import Path as File
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -140,25 +141,56 @@ class Checkpoint:
         self.wait = max(EVERY, 20 * (self.written - began))
 
 
-def told(value):
-    """What a run was asked to do, as plain values that differ where the runs do."""
+def told(value, inside=()):
+    """What a run was asked to do, as plain values that differ where the runs do.
+
+    Of functions and classes that are not faflow's, the code with what it closes over; not what they
+    look up by name.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-        return ["x".join(map(str, value.shape)), digest]
+        return ["x".join(map(str, value.shape)), str(value.dtype), _digest(value.tobytes())]
+    if any(value is one for one in inside):
+        return "itself"
+    of = lambda part: told(part, (*inside, value))
     if isinstance(value, partial):
-        return [told(value.func), told(value.args), told(value.keywords)]
+        return [of(value.func), of(value.args), of(value.keywords)]
     if isinstance(value, tuple | list):
-        return [told(part) for part in value]
+        return [of(part) for part in value]
     if isinstance(value, dict):
-        return {str(name): told(part) for name, part in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {f.name: told(getattr(value, f.name)) for f in fields(value)}
-        return [type(value).__qualname__, parts]
+        return {str(name): of(part) for name, part in value.items()}
+    if isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return [value.__qualname__, _code(value.__code__), of(cells), of(value.__defaults__)]
+    if isinstance(value, type):
+        parts = {} if value.__module__.split(".")[0] == "faflow" else vars(value)
+        written = {name: of(part) for name, part in parts.items() if isinstance(part, FunctionType)}
+        return [value.__qualname__, written, [of(base) for base in value.__bases__]]
+    if is_dataclass(value):
+        parts = {f.name: of(getattr(value, f.name)) for f in fields(value)}
+        return [of(type(value)), parts]
+    if getattr(value, "__dict__", None):
+        return [of(type(value)), of(vars(value))]
     return getattr(value, "__qualname__", None) or getattr(value, "name", type(value).__name__)
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def _code(code):
+    """A digest of what a function does, wherever it is written."""
+
+    def shown(c):
+        if isinstance(c, frozenset):  # whose order changes from process to process
+            return sorted(map(shown, c))
+        return _code(c) if isinstance(c, CodeType) else repr(c)
+
+    inner = list(map(shown, code.co_consts))
+    return _digest(repr((code.co_code, inner, code.co_names)).encode())
 
 
 def _item(value):
