@@ -89,7 +89,7 @@ def claim_sufficient_statistics(check):
 
     Assumes: linear layers, squared loss, no biases.
     Source: textbook; of feedback alignment derived in this project.
-    Class: textbook
+    Class: derived
     """
     velocities(check, "difference of velocities, relative", "6-5-4-3, 40 samples as 6")
     flows_alike(check, many_samples, "the same with decay")
