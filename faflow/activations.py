@@ -1,5 +1,6 @@
 """Activations of the hidden layers, each with its pullback."""
 
+import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -71,7 +72,7 @@ exp, erf_of, expit, tanh_of, sign_of, softplus_of = map(
 
 def _root_pi(z):
     if z.dtype != np.dtype(object):
-        return np.sqrt(np.pi)
+        return math.sqrt(math.pi)  # no float64, which would make one of a float32
     import sympy
 
     return sympy.sqrt(sympy.pi)

@@ -153,8 +153,8 @@ def test_a_run_killed_on_its_way_goes_on_from_the_last_writing(tmp_path, monkeyp
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     path, kept, write = tmp_path / "run", [], checkpoint.Checkpoint.write
 
-    def writes(self, standing, record, seconds):
-        write(self, standing, record, seconds)
+    def writes(self, standing, record, bases, seconds):
+        write(self, standing, record, bases, seconds)
         self.wait = 0.0
         kept.append((standing.t, path.read_bytes()))
 
@@ -253,3 +253,103 @@ def test_a_file_that_cannot_be_written_is_refused_at_once(where, tmp_path, monke
 def test_a_checkpoint_is_a_path():
     with pytest.raises(TypeError, match="must be the path of a file, but is 3"):
         ff.integrate(*problem(), TS[:2], checkpoint=3)
+
+
+def test_observables_in_another_order_are_another_run(tmp_path):
+    path, laws = tmp_path / "run", {"a": lambda rule, w: 0.0, "b": lambda rule, w: w[0][0, 0]}
+    ff.integrate(*problem(), TS[:2], checkpoint=path, observe=laws)
+    swapped = dict(reversed(laws.items()))
+    with pytest.raises(ValueError, match="differs in observe;"):
+        ff.integrate(*problem(), TS[:2], checkpoint=path, observe=swapped)
+
+
+@pytest.mark.parametrize("observe", [None, {"law": lambda rule, w: w[0][0, 0]}])
+def test_a_reduced_state_in_other_bases_is_refused(observe, tmp_path, monkeypatch):
+    given, path = problem("linear"), tmp_path / "run"
+    options = {"checkpoint": path, "observe": observe}
+    with pytest.raises(ff.Unfinished):
+        ff.integrate(*given, TS, max_steps=20, **options)
+    svd = np.linalg.svd
+
+    def turned(*a, **k):
+        U, s, Vt = svd(*a, **k)
+        return -U, s, -Vt
+
+    monkeypatch.setattr(np.linalg, "svd", turned)
+    with pytest.raises(ValueError, match="bases that come out otherwise"):
+        ff.integrate(*given, TS, **options)
+    monkeypatch.undo()
+    ff.integrate(*given, TS, **options)
+
+
+def test_an_observable_that_is_nan_goes_on(tmp_path):
+    laws = {"law": lambda rule, w: np.array([np.nan, w[0][0, 0]])}
+    sol = broken_off(problem(), TS[:3], tmp_path / "run", (30,), observe=laws)
+    assert np.isfinite(sol.observed["law"][:, 1]).all()
+
+
+def test_what_was_computed_is_kept_where_the_file_cannot_be_written(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "run"
+    path.parent.mkdir()
+    seen = {"law": lambda rule, w: float(path.parent.exists() and bool(path.parent.rmdir()))}
+    with pytest.warns(RuntimeWarning, match="checkpoint .* cannot be written"):
+        sol = ff.integrate(*problem(), TS[:2], checkpoint=path, observe=seen)
+    assert len(sol) == 2
+    path.parent.mkdir()
+    with (
+        pytest.warns(RuntimeWarning, match="cannot be written"),
+        pytest.raises(ff.Unfinished, match="budget of steps") as caught,
+    ):
+        ff.integrate(*problem(), TS[:2], checkpoint=path, observe=seen, max_steps=10)
+    assert caught.value.solution.made["accepted"] == 10
+
+
+def test_a_law_that_fails_on_the_way_leaves_a_checkpoint(tmp_path):
+    path, fails = tmp_path / "run", [True]
+
+    def law(rule, w):
+        if fails[0] and np.abs(w[0] - ff.init(SIZES, seed=2)[0]).max() > 0.01:
+            raise ZeroDivisionError("not now")
+        return 0.0
+
+    with pytest.raises(ValueError, match="not now"):
+        ff.integrate(*problem(), TS, checkpoint=path, observe={"law": law}, rtol=1e-6)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("budget", [62, 63, 64, 65, 127, 128])
+def test_a_break_where_stiffness_is_looked_at_changes_nothing(budget, tmp_path):
+    given, options = stiff(), {"rtol": 1e-6, "engine": "scipy"}
+    whole = ff.integrate(*given, [0, 8000], max_steps=None, **options)
+    assert "rock4" in whole.made["solver"]
+    sol = broken_off(given, [0, 8000], tmp_path / "run", (budget,), **options)
+    assert told(sol, "evaluations") == told(whole, "evaluations")
+    np.testing.assert_array_equal(sol.ts, whole.ts)
+
+
+@pytest.mark.parametrize("budget", [5, 21, 40, 57])
+def test_a_break_on_the_way_to_rest_changes_nothing(budget, tmp_path):
+    options = {"until": 1e-9, "rtol": 1e-11, "solver": "dop853"}
+    whole = ff.integrate(*problem("linear"), [0, 500], max_steps=None, **options)
+    assert whole.made["steady"]
+    assert whole.made["accepted"] > 60
+    sol = broken_off(problem("linear"), [0, 500], tmp_path / "run", (budget,), **options)
+    np.testing.assert_array_equal(sol.ts, whole.ts)
+    np.testing.assert_array_equal(sol.final[0], whole.final[0])
+
+
+def test_a_budget_spent_is_spent(tmp_path):
+    path, given = tmp_path / "run", problem(decay=FALLING)
+    options = {"checkpoint": path, "step": 0.25}  # the decay jumps after 28 steps
+    for budget in (28, 28, 10, 28):
+        with pytest.raises(ff.Unfinished, match="budget of steps") as caught:
+            ff.integrate(*given, TS, max_steps=budget, **options)
+        assert caught.value.solution.made["accepted"] == 28
+
+
+def test_a_run_that_cannot_go_on_does_not_say_that_it_can(tmp_path):
+    task = ff.Task(np.ones((1, 2)), [[1.0, -1.0]], "relu_power(3)")
+    w0 = np.array([[3.0]]), np.array([[-9.0]])
+    with pytest.raises(ff.Unfinished) as caught:
+        ff.integrate(ff.GD(decay=-9.0), task, w0, [0, 100], checkpoint=tmp_path / "run")
+    assert "goes on" not in str(caught.value)

@@ -664,9 +664,43 @@ def test_single_precision_is_as_near_as_its_tolerance_says(phi, solver):
         both = zip(sol.final, exact.final, strict=True)
         far[rtol] = max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in both)
         assert far[rtol] < 10 * rtol
-        for W in sol.final if phi == "tanh" else ():
-            np.testing.assert_array_equal(W, W.astype(np.float32))  # it was float32 throughout
-    assert far[1e-5] > 1e-8
+    double = ff.integrate(
+        rule, given, w0, [0, 1, 2], **options | {"precision": "double", "rtol": 1e-5}
+    )
+    for W, D in zip(sol.final, double.final, strict=True):  # the same steps, with other rounding
+        assert 1e-9 < np.abs(W - D).max() < 1e-5
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("step", [1e-2, 1e-4, 3e-6])
+def test_steps_shorter_than_rounding_in_single_precision_are_not_lost(step):
+    rule, given, w0 = ff.FA.random(SIZES, seed=1), task("tanh"), ff.init(SIZES, seed=2)
+    end = min(1.0, 3e4 * step)
+    exact = ff.integrate(rule, given, w0, [0, end], rtol=1e-11)
+    options = {"engine": "diffrax", "precision": "single", "step": step, "max_steps": None}
+    sol = ff.integrate(rule, given, w0, [0, end], **options)
+    moved = [np.linalg.norm(b - a) for a, b in zip(w0, exact.final, strict=True)]
+    for one, other, far in zip(sol.final, exact.final, moved, strict=True):
+        assert np.linalg.norm(one - other) < 1e-5 * far
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("phi", [*ff.nets.ACTIVATIONS, "leaky_relu(0.1)", "softplus(3)"])
+def test_every_product_of_a_single_velocity_is_single(phi):
+    import jax
+
+    from faflow.flow.control import Control
+    from faflow.flow.engine_diffrax import Stepper
+
+    rule, given, w0 = ff.FA.random(SIZES, seed=1), task(phi), ff.init(SIZES, seed=2)
+    control = Control.of(1e-5, 1e-7, [W.size for W in w0], single=True)
+    run = Stepper(rule, given, 0.0, w0, solver="tsit5", control=control)
+    with jax.enable_x64(True):
+        text = str(jax.make_jaxpr(run.compiled.field)(0.0, w0, run.given))
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    assert products
+    assert all(":f32" in line for line in products)
+    assert not any(":f64" in line for line in products)
 
 
 @pytest.mark.jax

@@ -3,11 +3,15 @@
 import hashlib
 import json
 import os
+import signal
+import threading
 import time
+import warnings
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path as File
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -66,15 +70,24 @@ class Checkpoint:
     def __init__(self, path, about):
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"checkpoint must be the path of a file, but is {path!r:.60}.")
-        self.path, self.about = File(path), about
+        self.path, self.about = File(os.path.realpath(File(path).expanduser())), about
+        self.beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
         self.written, self.wait = time.monotonic(), EVERY
-        if not self.path.name or self.path.is_dir() or not self.path.resolve().parent.is_dir():
+        if not str(path) or self.path.is_dir() or not self.path.parent.is_dir():
             raise ValueError(
                 f"There is no folder to write the checkpoint {path} to, or it is a folder itself."
             )
+        try:
+            self.beside.write_bytes(b"")
+            self.beside.unlink()
+        except OSError as error:
+            raise ValueError(f"The checkpoint {path} cannot be written: {error}.") from error
 
     def read(self):
-        """(standing, times recorded, rows, seconds) from the file, or None if there is none."""
+        """What was written, as a dictionary, or None if there is no file.
+
+        standing; ts and rows, what was recorded; bases, what a reduced state depends on; seconds.
+        """
         if not self.path.exists():
             return None
         try:
@@ -82,6 +95,7 @@ class Checkpoint:
                 arrays = {name: file[name] for name in file.files}
             said = json.loads(str(arrays.pop("about")))
             ours = said["format"] == FORMAT and isinstance(said["version"], int)
+            whole = sorted(arrays) == said["arrays"] and {"of", "at", "seconds"} <= set(said)
         except Exception as error:
             raise ValueError(self._foreign()) from error
         if not ours:
@@ -91,6 +105,8 @@ class Checkpoint:
                 f"{self.path} has version {said['version']} of the format, but this faflow reads"
                 f" up to {VERSION}; install a newer one."
             )
+        if not whole:
+            raise ValueError(f"{self.path} was saved by faflow, but parts of it are missing.")
         ours = json.loads(json.dumps(self.about))
         other = [name for name in ours | said["of"] if ours.get(name) != said["of"].get(name)]
         if other:
@@ -98,8 +114,6 @@ class Checkpoint:
                 f"{self.path} is the checkpoint of another run, which differs in"
                 f" {', '.join(other)}; name another file, or remove it."
             )
-        if sorted(arrays) != said["arrays"]:
-            raise ValueError(f"{self.path} was saved by faflow, but parts of it are missing.")
         pick = lambda start: {
             name[len(start) :]: arrays[name] for name in arrays if name.startswith(start)
         }
@@ -107,7 +121,8 @@ class Checkpoint:
         at = said["at"]
         others = {name: arrays.get(name) for name in ("beside", "drift", "away")}
         standing = Standing(**at, w=many(pick("w_")), kinks=pick("kinks_"), **others)
-        return standing, arrays["ts"], many(pick("row_")), said["seconds"]
+        made = {"standing": standing, "ts": arrays["ts"], "rows": many(pick("row_"))}
+        return made | {"bases": many(pick("base_")), "seconds": said["seconds"]}
 
     def _foreign(self):
         return f"{self.path} is not a checkpoint of faflow; name another file, or remove it."
@@ -116,11 +131,15 @@ class Checkpoint:
         """Whether it is time to write again."""
         return time.monotonic() - self.written > self.wait
 
-    def write(self, standing, record, seconds):
-        """Put it in the place of what was there, whole or not at all."""
+    def write(self, standing, record, bases, seconds):
+        """Put it in the place of what was there, whole or not at all, whatever interrupts.
+
+        Where it cannot be written a warning says so, and the run goes on.
+        """
         began = time.monotonic()
         number = lambda kind, parts: {f"{kind}_{k}": part for k, part in enumerate(parts)}
         arrays = number("w", standing.w) | number("row", record.columns(standing.rows))
+        arrays |= number("base", bases)
         arrays |= {f"kinks_{name}": part for name, part in standing.kinks.items()}
         arrays["ts"] = np.array(record.ts[: standing.rows])
         apart = ("w", "kinks", "beside", "drift", "away")
@@ -130,15 +149,34 @@ class Checkpoint:
         at = {f.name: getattr(standing, f.name) for f in fields(standing) if f.name not in apart}
         about = {"format": FORMAT, "version": VERSION, "of": self.about, "at": at}
         about |= {"seconds": seconds, "arrays": sorted(arrays)}
-        beside = self.path.with_name(self.path.name + ".new")
         try:
-            with open(beside, "wb") as file:
+            with undisturbed(), open(self.beside, "wb") as file:
                 np.savez(file, about=np.array(json.dumps(about, default=_item)), **arrays)
-            os.replace(beside, self.path)
+            os.replace(self.beside, self.path)
         except OSError as error:
-            raise ValueError(f"The checkpoint {self.path} cannot be written: {error}.") from error
+            warnings.warn(
+                f"The checkpoint {self.path} cannot be written: {error}.", RuntimeWarning, 2
+            )
+            with suppress(OSError):
+                self.beside.unlink()
         self.written = time.monotonic()
         self.wait = max(EVERY, 20 * (self.written - began))
+
+
+@contextmanager
+def undisturbed():
+    """Ctrl-C waits until this is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came, usual = [], signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, lambda *what: came.append(what))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if came and callable(usual):
+            usual(*came[0])
 
 
 def told(value, inside=()):
@@ -169,11 +207,14 @@ def told(value, inside=()):
         parts = {} if value.__module__.split(".")[0] == "faflow" else vars(value)
         written = {name: of(part) for name, part in parts.items() if isinstance(part, FunctionType)}
         return [value.__qualname__, written, [of(base) for base in value.__bases__]]
-    if is_dataclass(value):
-        parts = {f.name: of(getattr(value, f.name)) for f in fields(value)}
-        return [of(type(value)), parts]
-    if getattr(value, "__dict__", None):
-        return [of(type(value)), of(vars(value))]
+    if isinstance(value, MethodType):
+        return [of(value.__func__), of(value.__self__)]
+    if is_dataclass(value) or getattr(value, "__dict__", None):
+        own = {f.name: getattr(value, f.name) for f in fields(value)} if is_dataclass(value) else {}
+        made = getattr(value, "__dict__", {})
+        computed = lambda name: isinstance(getattr(type(value), name, None), cached_property)
+        own |= {name: part for name, part in made.items() if not computed(name)}
+        return [of(type(value)), of(own)]
     return getattr(value, "__qualname__", None) or getattr(value, "name", type(value).__name__)
 
 

@@ -36,7 +36,7 @@ class Control:
 
     rtol: relative tolerance; floors: (matrices,), atol √entries of each, of the full problem where
     a run is reduced; step: the size of every step, in place of both.
-    single: whether states are in single precision.
+    single: whether velocities are in single precision.
     h: the next step's size; previous: the last accepted step's error, 1 being what is allowed;
     held: whether a step was rejected since.
     """

@@ -90,17 +90,18 @@ class Stepper:
         bounded = solver in STABILISED and radius(rule, task, w) is not None
         fine = control.rtol if solver in STABILISED else None
         laws, values = (), None
+        single = control.single
         if keeping is not None:
             keeper = keeping.keeper
             laws = keeper.kept, keeper.shortcuts is not None
             values = keeper.shortcuts, keeping.targets, keeping.rates, keeping.start
         self.away, self.corrected, self.kept = None, 0.0, keeping is not None
-        kind = solver, fine, bounded, fixed, laws
+        kind = solver, fine, bounded, fixed, laws, single
         self.compiled = Compiled.of(plan, kind, self.slots, beside is not None)
         with jax.enable_x64(True):  # for these calls only: the user's own precision stays
             state = tuple(w) if beside is None else (*w, np.asarray(beside, dtype=float))
             if self.single:
-                given, state = jax.tree.map(np.float32, (given, state))
+                given = jax.tree.map(np.float32, given)
             self.given = jax.tree.map(at_hand, given)
             self.values = jax.tree.map(np.asarray, values)
             self.now = float(t), state, None
@@ -225,7 +226,7 @@ class Compiled:
         import diffrax as dfx
         import jax
 
-        solver, rtol, bounded, self.fixed, self.laws = kind
+        solver, rtol, bounded, self.fixed, self.laws, self.single = kind
         self.plan, self.slots, self.more = plan, slots, more
         self.term, self.order = dfx.ODETerm(self.field), order(solver)
         self.solver: Any
@@ -242,8 +243,14 @@ class Compiled:
     def field(self, t, state, given):
         import jax.numpy as jnp
 
-        made = velocity(*joined(self.plan, given), state, len(state) - self.more, jnp)
-        return tuple(jnp.asarray(V, W.dtype) for V, W in zip(made, state, strict=True))
+        many = len(state) - self.more
+        if not self.single:
+            return velocity(*joined(self.plan, given), state, many, jnp)
+        # steps shorter than rounding in single precision would be lost, so states are not
+        made = velocity(
+            *joined(self.plan, given), [W.astype(jnp.float32) for W in state], many, jnp
+        )
+        return tuple(jnp.asarray(V, float) for V in made)
 
     def radius(self, t, state, given):
         """A bound on the spectral radius of the field's Jacobian."""

@@ -54,8 +54,9 @@ def integrate(
         then rounding, and what a step had left them by is in ``made["away"]``, each at its
         largest.  Corrections count as errors of the step.  Laws that decay with the weights keep
         to their decay.  None looks at none.
-    precision: "single" steps in float32, for accelerators and large products, by the pairs of
-        diffrax and to an rtol of at least 5e-7; 1e-5 where none is given.
+    precision: "single" computes velocities in float32, for accelerators and large products, by the
+        pairs of diffrax and to an rtol of at least 5e-7, 1e-5 where none is given; states stay in
+        float64, or short steps would be lost in rounding.
     until: "steady" ends the run, before its last time, where the norm of the velocity is down to
         rtol of that at the start, or to the share of it given as a number.  Looked at every 16
         steps of SciPy, 64 of diffrax; a decay that jumps later is not waited for.
@@ -65,9 +66,9 @@ def integrate(
         finds one, and says so in ``made``; full weights are made when they are asked for.
     checkpoint: a file that says where the run stands, written about once a minute and where it
         ends or is broken off.  If it is there the run goes on from it: explicit pairs by the very
-        steps they would have taken, other solvers, and runs along kinks, within the tolerance.
-        Budgets may be others, and max_steps counts the steps before, too; the file of any other
-        run is refused.
+        steps they would have taken; other solvers, and runs that keep laws or follow kinks, within
+        the tolerance.  Budgets may be others, and max_steps counts the steps before, too; the file
+        of another run is refused, as far as arguments and the code of functions tell.
     show_progress: a bar on long runs; None shows it on a terminal.
     Returns a `Solution`.  Raises ValueError or TypeError for bad input; `Unfinished` (a
     RuntimeError) if a budget ends, the weights blow up or the flow slides along a kink; and

@@ -108,15 +108,22 @@ def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
 def _turns(make, stops, tally, limit, relief, rest, stands):
     """Yield (t, state) at each of the stops, and where the flow comes to rest."""
     many, done = tally.run.first, 0
+    tally.look(not stops)  # a budget may be spent already
     while done < len(stops):
         run, began = tally.run, time.perf_counter()
-        looks = min(LOOK, run.first) if rest else many
+        every = min(LOOK, run.first)
+        looks = every - tally.made % every if rest else many
         most = min(many, tally.left, limit.left(run) if limit else many, looks)
         run.advance(stops[done:], most)
         done += len(run.reached)
         while run.reached:
             yield run.reached[0]
             run.reached.pop(0)  # only now, to be found where the run is broken off
+        if limit and done < len(stops) and limit.met(run, tally):
+            tally.watch(make(run.t, run.w, solver=relief, beside=run.beside), relief)
+            limit, many, run = None, tally.run.first, tally.run
+        elif time.perf_counter() - began < QUICK:
+            many *= 2
         if stands is not None:
             stands(run, limit)
         tally.look(done == len(stops))
@@ -124,11 +131,6 @@ def _turns(make, stops, tally, limit, relief, rest, stands):
             tally.rested = True
             yield run.t, run.w
             return
-        if time.perf_counter() - began < QUICK:
-            many *= 2
-        if limit and done < len(stops) and limit.met(run, tally):
-            tally.watch(make(run.t, run.w, solver=relief, beside=run.beside), relief)
-            limit, many = None, tally.run.first
 
 
 def _rests(rule, task, share, run, tally):
@@ -179,7 +181,7 @@ class Limit:
         self.since = tuple(since)
 
     def met(self, run, tally):
-        if self.before + run.tries < self.look:
+        if self.before + run.tries < self.look or run.stuck:
             return False
         (t, accepted), self.since = self.since, (run.t, run.accepted)
         self.look *= 2
@@ -213,7 +215,7 @@ class Tally:
         self.evaluations, self.runs, self.solvers = 0, [], []
         self.first, self.rested = None, False
         self.began, self.advance, self.start = time.monotonic(), lambda done: None, None
-        self.before = []
+        self.before, self.spent = [], False
 
     run = property(lambda self: self.runs[-1])
 
@@ -224,12 +226,12 @@ class Tally:
             self.solvers.append((solver, run.t))
         self.start = run.t if self.start is None else self.start
 
-    def resume(self, standing):
-        """Count on from where a run was broken off."""
+    def resume(self, standing, start):
+        """Count on from where a run was broken off that began at the time `start`."""
         counts = standing.counts | {"away": standing.away, "corrected": standing.corrected}
         self.before = [Before(**counts)]
         self.solvers = [(name, t) for name, t in standing.solvers]
-        self.first, self.rested = standing.first, standing.rested
+        self.first, self.rested, self.start = standing.first, standing.rested, start
 
     def _sum(self, what):
         each = [getattr(run, what) for run in (*self.before, *self.runs)]
@@ -243,6 +245,12 @@ class Tally:
     def left(self):
         """Steps that may be tried before the budget is looked at."""
         return max(1, self.max_steps - self.accepted) if self.max_steps else 2**62
+
+    @property
+    def made(self):
+        """Steps tried, or made where it is not known how many were tried."""
+        tries = self._sum("tries")
+        return self.accepted if tries is None else tries
 
     def corrections(self):
         """How far steps left the laws kept, at most, and the largest share that one was moved."""
@@ -288,9 +296,11 @@ class Tally:
                 f" is {size:.3g}.  The flow seems to end in finite time near there."
             )
         if self.max_seconds is not None and time.monotonic() - self.began > self.max_seconds:
+            self.spent = True
             raise Unfinished(f"{taken}: the budget of {self.max_seconds:g} seconds is spent.")
         if run.stuck or (self.max_steps and self.accepted >= self.max_steps):
             why = f"the solver says: {run.stuck}" if run.stuck else "the budget of steps is spent"
+            self.spent = not run.stuck
             raise Unfinished(f"{taken}: {why}.{self._kink(run)}")
 
     def _kink(self, run):

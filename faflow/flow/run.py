@@ -52,7 +52,7 @@ class Plan:
         names = "rule", "task", "w0", "ts", "solver", "relief", "step", "kinks", "keep", "rest"
         made = {name: told(getattr(self, name)) for name in (*names, "reduce", "single")}
         made |= {"engine": self.engine.__name__.rsplit(".", 1)[-1], **self.tolerances}
-        return made | {"observe": told(dict(self.observe or {}))}
+        return made | {"observe": told(list(dict(self.observe or {}).items()))}
 
 
 class Run:
@@ -88,13 +88,20 @@ class Run:
         self.spent = 0.0
         self.record.add(plan.ts[0], self.problem[-1])
         if found:
-            self._resume(*found)
+            self._resume(**found)
 
-    def _resume(self, standing, ts, rows, spent):
+    def _bases(self):
+        """What a reduced state depends on: its start, targets and feedback."""
+        if self.reduction is None:
+            return ()
+        rule, task, w0 = self.problem
+        return (*w0, task.Y, *rule.B)
+
+    def _resume(self, standing, ts, rows, bases, seconds):
         """Stand where a run stood that was broken off."""
-        start = [row[0] for row in rows]
         near = lambda a, b: a.shape == b.shape and np.allclose(a, b, rtol=1e-9, atol=1e-12)
-        if not all(map(near, self.record.kept[0], start)):
+        ours = self._bases()
+        if len(ours) != len(bases) or not all(map(near, ours, bases)):
             raise ValueError(
                 f"{self.checkpoint.path} holds a reduced state in bases that come out otherwise"
                 " here, with another linear algebra; start anew, or with reduce='none'."
@@ -104,10 +111,10 @@ class Run:
         self.record.last = standing.w
         self.control.h, self.control.previous, self.control.held = standing.control
         self.monitor.drift = 0.0 if standing.drift is None else standing.drift
-        self.tally.resume(standing)
+        self.tally.resume(standing, self.plan.ts[0])
         if self.path is not None:
             self.path = Path.of(standing.kinks)
-        self.standing, self.spent = standing, spent
+        self.standing, self.spent = standing, seconds
 
     def go(self, show_progress=None):
         """The solution.  Raises what `integrate` says."""
@@ -126,20 +133,30 @@ class Run:
                 for t, w in march(stepping, *self.problem, ts, **steps):
                     self.monitor.look(t, w)
                     self.record.add(t, w)
+                if self.standing is not None:
+                    self._write_end()
             except (Unfinished, KeyboardInterrupt) as stop:
                 raise self._broken_off(stop) from None
-        if self.standing is not None:
-            drift = None if self.monitor.keeping is None else self.monitor.drift
-            ends = {"rested": self.tally.rested, "counts": self.tally.totals(), "drift": drift}
-            self._write(rows=len(self.record.ts), **ends)
+            except Exception:  # of a law observed, say
+                if self.standing is not None:
+                    self._write()
+                raise
         return self.solution()
+
+    def _write_end(self):
+        drift = None if self.monitor.keeping is None else self.monitor.drift
+        ends = {"rested": self.tally.rested, "counts": self.tally.totals(), "drift": drift}
+        self._write(rows=len(self.record.ts), **ends)
 
     def _broken_off(self, stop):
         """The exception to raise, with what was computed before."""
         text = str(stop) if isinstance(stop, Unfinished) else "Stopped by Ctrl-C."
         if self.standing is not None:
             self._write()
-            text += f"  The same call goes on from {self.checkpoint.path}; budgets may be larger."
+            if self.tally.spent or isinstance(stop, KeyboardInterrupt):
+                text += (
+                    f"  The same call goes on from {self.checkpoint.path}; budgets may be larger."
+                )
         wrong = (Unfinished if isinstance(stop, Unfinished) else Interrupted)(text)
         self.record.add_rest(self.tally.rest(self.plan.ts))
         wrong.solution = self.solution()
@@ -170,7 +187,7 @@ class Run:
 
     def _write(self, **ends):
         standing = replace(self.standing, **ends) if ends else self.standing
-        self.checkpoint.write(standing, self.record, self._seconds())
+        self.checkpoint.write(standing, self.record, self._bases(), self._seconds())
 
     def _seconds(self):
         return self.spent + time.perf_counter() - self.began
