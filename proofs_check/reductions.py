@@ -119,7 +119,7 @@ def low_rank(kind, seed, white=True, phi="linear", loss="squared"):
     rng = np.random.default_rng([seed, 2])
     sizes = (9, 2, 3, 8)
     Y = rng.standard_normal((8, 2)) @ rng.standard_normal((2, 9)) / 4
-    Y = np.sign(Y) if loss == "logistic" else Y
+    Y = np.outer(np.sign(Y[:, 0]), np.sign(Y[0])) if loss == "logistic" else Y  # of rank 1
     X = 0.8 * np.linalg.qr(rng.standard_normal((9, 9)))[0]
     X = X if white else np.diag(rng.uniform(0.5, 2, 9)) @ X
     rule = kind.random(sizes, seed=seed)
@@ -147,10 +147,10 @@ def spaces_kept(check, on, rules=RULES, inputs_only=False, **options):
             last.append(beside((end[2] - w0[2]).T, task.Y.T, w0[2].T))
     on = f"{', '.join(kind.__name__ for kind in rules)}; {on}, t = 3, seeds 0-{len(seeds) - 1}"
     name = "share of what W₁ moved beside the rows of YXᵀ and W₁(0)"
-    check.at_most(name, check.worst(first), 1e-11, fall=1e-3, on=on)
+    check.at_most(name, check.worst(first), 1e-11, fall=1e-4, on=on)
     if not inputs_only:
         name = "share of what W₃ moved beside the columns of Y and W₃(0)"
-        check.at_most(name, check.worst(last), 1e-11, fall=1e-3, on=on)
+        check.at_most(name, check.worst(last), 1e-11, fall=1e-4, on=on)
 
 
 def claim_low_rank(check):
