@@ -108,7 +108,8 @@ def _begin(engine, rule, task, w, beside, solver, control, tally, t, longest):
 def _turns(make, stops, tally, limit, relief, rest, stands):
     """Yield (t, state) at each of the stops, and where the flow comes to rest."""
     many, done = tally.run.first, 0
-    tally.look(not stops)  # a budget may be spent already
+    if tally.max_steps and tally.accepted >= tally.max_steps:
+        tally.look(not stops)
     while done < len(stops):
         run, began = tally.run, time.perf_counter()
         every = min(LOOK, run.first)
