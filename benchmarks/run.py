@@ -15,13 +15,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SCRIPTS = {
-    "flows": "Single flows",
     "late": "Late phases",
     "keep": "Conserved quantities",
     "kinks": "Kinks",
     "reduce": "Reductions",
     "latency": "First results",
     "growth": "Growth",
+    "flows": "Single flows",
 }
 PACKAGES = "numpy", "scipy", "jax", "diffrax", "torch", "torchdiffeq"
 
@@ -63,8 +63,8 @@ def main():
         part = [f"## {SCRIPTS[name]}", "", about.strip(), "", text, ""]
         print("\n".join(part), flush=True)
         page += part
-    if asked.to:
-        Path(asked.to).write_text("\n".join(page), encoding="utf-8")
+        if asked.to:
+            Path(asked.to).write_text("\n".join(page), encoding="utf-8")
 
 
 if __name__ == "__main__":
