@@ -1,6 +1,5 @@
 """What a flow or an iteration returns: times, weights or observables, and how they were made."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import nets
+from . import archive, nets
 from .extras import needs
 from .flow.path import Path
 from .nets import ACTIVATIONS, LOSSES, Activation, Task, activation
@@ -16,7 +15,7 @@ from .rules import Rule
 from .written import read, written
 
 FORMAT, VERSION = "faflow solution", 1
-WRITTEN = ("rule", "options", "phi", "loss", "bias", "output_scale", "observed", "made", "arrays")
+WRITTEN = ("rule", "options", "phi", "loss", "bias", "output_scale", "observed", "made")
 
 
 class Unfinished(RuntimeError):
@@ -165,14 +164,13 @@ class Solution:
             "output_scale": self.task.output_scale,
             "observed": list(self.observed),
             "made": self.made,
-            "arrays": sorted(arrays),
         }
         try:
-            text = json.dumps(about | written(self.rule), default=_item)
+            whole = archive.described(about | written(self.rule), arrays)
         except TypeError as error:
             raise ValueError(f"This solution cannot be saved: {error}.") from None
         with open(path, "wb") as file:
-            np.savez_compressed(file, about=np.array(text), **arrays)
+            np.savez_compressed(file, **whole)
 
     def to_xarray(self):
         """An `xarray.Dataset` with named axes, ready for netCDF or Zarr.  Needs xarray."""
@@ -214,24 +212,8 @@ def load(path, *, rules=(), activations=()):
     rules, activations: classes and activations of your own that the file may name.
     Raises ValueError for a file that is not a faflow solution, or one of a newer version.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        about = json.loads(str(arrays.pop("about")))
-        ours = about["format"] == FORMAT and isinstance(about["version"], int)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{path} is not a file saved by a faflow Solution.") from error
-    if not ours:
-        raise ValueError(f"{path} is not a file saved by a faflow Solution.")
-    if about["version"] > VERSION:
-        raise ValueError(
-            f"{path} has version {about['version']} of the format, but this faflow reads up to"
-            f" {VERSION}; install a newer one."
-        )
-    if not set(WRITTEN) <= set(about) or sorted(arrays) != about["arrays"]:
-        raise ValueError(f"{path} was saved by faflow, but parts of it are missing.")
+    foreign = f"{path} is not a file saved by a faflow Solution."
+    about, arrays = archive.read(path, FORMAT, VERSION, WRITTEN, foreign)
     pick = lambda start: tuple(
         arrays[f"{start}{k}"] for k in range(len(arrays)) if f"{start}{k}" in arrays
     )
@@ -250,9 +232,3 @@ def load(path, *, rules=(), activations=()):
 
 def _phi_name(phi):
     return phi.name if isinstance(phi, Activation) else [a.name for a in phi]
-
-
-def _item(value):
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} is not a plain value")

@@ -142,3 +142,13 @@ def sliding():
     X, Y = np.array([[1.0, 0.5], [0.0, 0.8]]), np.array([[-2.0, 1.5]])
     w0 = (np.array([[0.05, 1.0]]), np.array([[1.0]]))
     return ff.FA((np.ones((1, 1)),)), ff.Task(X, Y, "relu"), w0
+
+
+def assert_lifted_alike(sol, full, far):
+    """A reduced run gives the weights, shapes and losses of the full one; far: of two states."""
+    assert far(sol.final, full.final) < 1e-9
+    assert far(sol.w, full.w) < 1e-9
+    for k in (0, 2, -1):
+        assert far(sol.at(k), full.at(k)) < 1e-9
+    assert [W.shape for W in sol.w[:2]] == [W.shape for W in full.w[:2]]
+    np.testing.assert_allclose(sol.loss(2), full.loss(2), rtol=1e-9)

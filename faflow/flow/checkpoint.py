@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import archive
+
 FORMAT, VERSION = "faflow checkpoint", 1
 
 EVERY = 60.0
@@ -90,23 +92,9 @@ class Checkpoint:
         """
         if not self.path.exists():
             return None
-        try:
-            with np.load(self.path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            said = json.loads(str(arrays.pop("about")))
-            ours = said["format"] == FORMAT and isinstance(said["version"], int)
-            whole = sorted(arrays) == said["arrays"] and {"of", "at", "seconds"} <= set(said)
-        except Exception as error:
-            raise ValueError(self._foreign()) from error
-        if not ours:
-            raise ValueError(self._foreign())
-        if said["version"] > VERSION:
-            raise ValueError(
-                f"{self.path} has version {said['version']} of the format, but this faflow reads"
-                f" up to {VERSION}; install a newer one."
-            )
-        if not whole:
-            raise ValueError(f"{self.path} was saved by faflow, but parts of it are missing.")
+        foreign = f"{self.path} is not a checkpoint of faflow; name another file, or remove it."
+        needed = "of", "at", "seconds"
+        said, arrays = archive.read(self.path, FORMAT, VERSION, needed, foreign)
         ours = json.loads(json.dumps(self.about))
         other = [name for name in ours | said["of"] if ours.get(name) != said["of"].get(name)]
         if other:
@@ -123,9 +111,6 @@ class Checkpoint:
         standing = Standing(**at, w=many(pick("w_")), kinks=pick("kinks_"), **others)
         made = {"standing": standing, "ts": arrays["ts"], "rows": many(pick("row_"))}
         return made | {"bases": many(pick("base_")), "seconds": said["seconds"]}
-
-    def _foreign(self):
-        return f"{self.path} is not a checkpoint of faflow; name another file, or remove it."
 
     def due(self):
         """Whether it is time to write again."""
@@ -148,10 +133,10 @@ class Checkpoint:
                 arrays[name] = np.asarray(getattr(standing, name))
         at = {f.name: getattr(standing, f.name) for f in fields(standing) if f.name not in apart}
         about = {"format": FORMAT, "version": VERSION, "of": self.about, "at": at}
-        about |= {"seconds": seconds, "arrays": sorted(arrays)}
+        whole = archive.described(about | {"seconds": seconds}, arrays)
         try:
             with undisturbed(), open(self.beside, "wb") as file:
-                np.savez(file, about=np.array(json.dumps(about, default=_item)), **arrays)
+                np.savez(file, **whole)
             os.replace(self.beside, self.path)
         except OSError as error:
             warnings.warn(
@@ -232,9 +217,3 @@ def _code(code):
 
     inner = list(map(shown, code.co_consts))
     return _digest(repr((code.co_code, inner, code.co_names)).encode())
-
-
-def _item(value):
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} is not a plain value")

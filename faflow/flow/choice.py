@@ -35,7 +35,7 @@ def is_number(value):
 
 
 def is_single(precision, engine, solver, keep):
-    """Whether states are in single precision, where that can be."""
+    """Whether velocities are in single precision, where that can be."""
     if precision not in ("double", "single"):
         raise ValueError(f"Unknown precision {precision!r}; choose from double, single.")
     if precision == "double":

@@ -90,13 +90,12 @@ class Stepper:
         bounded = solver in STABILISED and radius(rule, task, w) is not None
         fine = control.rtol if solver in STABILISED else None
         laws, values = (), None
-        single = control.single
         if keeping is not None:
             keeper = keeping.keeper
             laws = keeper.kept, keeper.shortcuts is not None
             values = keeper.shortcuts, keeping.targets, keeping.rates, keeping.start
         self.away, self.corrected, self.kept = None, 0.0, keeping is not None
-        kind = solver, fine, bounded, fixed, laws, single
+        kind = solver, fine, bounded, fixed, laws, control.single
         self.compiled = Compiled.of(plan, kind, self.slots, beside is not None)
         with jax.enable_x64(True):  # for these calls only: the user's own precision stays
             state = tuple(w) if beside is None else (*w, np.asarray(beside, dtype=float))
@@ -117,11 +116,11 @@ class Stepper:
 
     @property
     def w(self):
-        return tuple(np.asarray(W, dtype=float) for W in self.now[1][: self.many])
+        return tuple(np.asarray(W) for W in self.now[1][: self.many])
 
     @property
     def beside(self):
-        return np.asarray(self.now[1][-1], dtype=float) if self.more else None
+        return np.asarray(self.now[1][-1]) if self.more else None
 
     def advance(self, stops, most):
         """Go on to `stops` in at most so many tries, adding the states at those `reached`."""
@@ -153,7 +152,7 @@ class Stepper:
             filled = int(filled)
             saved = tuple(map(np.asarray, saved)) if filled else ()
         self.now = float(t), state, memory
-        state = lambda k: tuple(np.array(W[k], dtype=float) for W in saved[: self.many])
+        state = lambda k: tuple(np.array(W[k]) for W in saved[: self.many])
         self.reached += [(stops[k], state(k)) for k in range(filled)]
         if control.step is None:
             control.h, control.previous = map(float, steps[:2])
@@ -263,9 +262,7 @@ class Compiled:
         """Where what is compiled for these shapes is kept, or nothing if it is already here."""
         import jax
 
-        shapes = tuple(
-            (np.shape(x), getattr(x, "dtype", type(x))) for x in jax.tree.leaves((given, state))
-        )
+        shapes = tuple(map(np.shape, jax.tree.leaves((given, state))))
         if shapes in self.shapes:
             return nullcontext()
         self.shapes.add(shapes)
@@ -275,7 +272,7 @@ class Compiled:
         """Room for what the solver takes from one step to the next."""
         import jax
 
-        shapes = tuple((W.shape, W.dtype) for W in state)
+        shapes = tuple(W.shape for W in state)
         if shapes not in self.memories:
             begin = lambda g, s: self.solver.init(self.term, 0.0, 1.0, s, g)
             made = jax.eval_shape(begin, given, state)
@@ -302,7 +299,7 @@ class Compiled:
         keeping = self.keeping(given, values)
         began = self.solver.init(self.term, t, t + steps[0], state, given)
         select = lambda yes, a, b: jax.tree.map(partial(jnp.where, yes), a, b)
-        saved = tuple(jnp.zeros((self.slots, *W.shape), W.dtype) for W in state)
+        saved = tuple(jnp.zeros((self.slots, *W.shape)) for W in state)
         # as one vector, which costs one kernel a step: time, steps planned and made, counts
         packed = lambda *numbers: jnp.stack([jnp.asarray(x, float) for x in numbers])
         start = {

@@ -11,8 +11,7 @@ class Pair:
 
     def __init__(self, tableau):
         self.rows = [np.asarray(row, dtype=float) for row in tableau.a_lower]
-        self.fsal = bool(tableau.fsal)
-        if not self.fsal:
+        if not tableau.fsal:
             self.rows.append(np.asarray(tableau.b_sol, dtype=float))
         self.errors = np.zeros(len(self.rows) + 1)
         self.errors[: tableau.num_stages] = tableau.b_error
@@ -24,11 +23,12 @@ class Pair:
     def step(self, term, t0, t1, y0, args, velocity, made_jump=False):
         """(end, error, None, velocity there, None)."""
         import jax
-        import jax.numpy as jnp
+
+        h = t1 - t0
 
         def along(shares, velocities):
             used = [(float(c), v) for c, v in zip(shares, velocities, strict=True) if c]
-            return jnp.asarray(t1 - t0, velocities[0].dtype) * sum(c * v for c, v in used)
+            return h * sum(c * v for c, v in used)
 
         ks, made = [velocity], y0
         for row in self.rows:

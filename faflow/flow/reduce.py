@@ -54,11 +54,6 @@ def _no_core(n, m, r):
     """No core: laws are those of the rule itself."""
 
 
-def spaces(rule, task, w0):
-    """The `Reduction` that leaves the rule as it is, so that its laws can be returned to."""
-    return _reduced(rule, ready(rule, task, w0), task, _no_core)
-
-
 def core(rule, task, w0):
     """The `Reduction` to the core wherever there is one, whether it pays or not.
 

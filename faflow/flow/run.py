@@ -110,7 +110,7 @@ class Run:
         self.record.kept = [list(row) for row in zip(*rows, strict=True)]
         self.record.last = standing.w
         self.control.h, self.control.previous, self.control.held = standing.control
-        self.monitor.drift = 0.0 if standing.drift is None else standing.drift
+        self.monitor.drift = standing.drift
         self.tally.resume(standing, self.plan.ts[0])
         if self.path is not None:
             self.path = Path.of(standing.kinks)
@@ -144,9 +144,8 @@ class Run:
         return self.solution()
 
     def _write_end(self):
-        drift = None if self.monitor.keeping is None else self.monitor.drift
-        ends = {"rested": self.tally.rested, "counts": self.tally.totals(), "drift": drift}
-        self._write(rows=len(self.record.ts), **ends)
+        ends = {"rested": self.tally.rested, "counts": self.tally.totals()}
+        self._write(rows=len(self.record.ts), drift=self.monitor.drift, **ends)
 
     def _broken_off(self, stop):
         """The exception to raise, with what was computed before."""
@@ -176,7 +175,7 @@ class Run:
             first=tally.first,
             rested=tally.rested,
             limit=limit and limit.stands(run),
-            drift=None if self.monitor.keeping is None else self.monitor.drift,
+            drift=self.monitor.drift,
             away=away,
             corrected=corrected,
             kinks={} if self.path is None else self.path.arrays(),
