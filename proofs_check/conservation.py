@@ -140,6 +140,9 @@ def claim_linear_feedback(check):
     Class: derived
     """
     proved(check, found(ff.FA, 2, 3, 5))
+    for depth in (2, 3, 5):  # what is found is what is stated
+        for k in range(depth - 1):
+            check.proved(ff.prove(laws.feedback_balance, ff.FA, depth=depth, k=k))
     kept, sol = linear_feedback(check)
     other = ff.FA.random(SIZES, seed=100)
     claimed = [("W₁W₁ᵀ − B₂W₂ − …", kept[1:2], sol), ("N₁ᵀW₁", kept[:1], sol)]
