@@ -10,8 +10,10 @@ import scipy.linalg
 
 import faflow as ff
 from faflow import data, laws
+from faflow.flow.conserve import Keeper
 from faflow.flow.control import Control
 from faflow.flow.crossings import Ends, first_exit
+from faflow.flow.keeping import Keeping, known
 from faflow.flow.path import Path, Stretch
 from faflow.flow.pieces import Piece
 from faflow.flow.response import response
@@ -149,6 +151,48 @@ def test_learned_feedback_and_decay_keep_their_law_while_they_slide(factor=100):
     expected = np.exp(-0.3) * laws.mirror_difference(rule, w0)
     assert laws.mirror_difference(rule, w) == pytest.approx(expected, abs=factor * 1e-10)
     assert path.stretches
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", [*LAWS, ff.KolenPollack])
+def test_laws_are_kept_to_rounding_through_kinks(kind, bias, decay=0.1):
+    """And alter nothing else: kinks and errors are those of the run that is only looked at."""
+    slid = 0
+    for seed in (0, 2, 3):
+        linear = kind in (ff.FA, ff.DFA)  # in the weights above, which then decay twice as fast
+        options = {"decay": (decay, 2 * decay) if linear else decay}
+        problem = random(kind, seed, bias=bias, **options)
+        exact, plain, kept = (
+            ff.integrate(*problem, [0, 1, 3], keep=keep, rtol=rtol, solver="dop853")
+            for keep, rtol in (("monitor", 1e-12), ("monitor", 1e-8), ("all", 1e-8))
+        )
+        slid += len(plain.kinks.stretches)
+        assert [s[:3] for s in kept.kinks.stretches] == [s[:3] for s in plain.kinks.stretches]
+        assert len(kept.kinks.crossings) == len(plain.kinks.crossings)
+        drifts = [np.array(list(s.made["drift"].values())) for s in (plain, kept)]
+        assert max(drifts[0]) > 1e-13
+        assert max(drifts[1]) < 5e-14
+        assert 1e-13 < max(kept.made["away"].values()) < 1e-7
+        assert 0 < kept.made["corrected"] < 1e-7
+        wrong = [gap(s.final, exact.final) for s in (plain, kept)]
+        assert wrong[1] < 3 * wrong[0] + 1e-10
+    assert slid
+
+
+def test_a_step_through_kinks_is_not_taken_further_from_its_end_than_it_may_err():
+    """Laws of values that the flow never had are far: no step reaches them."""
+    rule, task, w0 = random(ff.FA, 0)
+    kept = tuple(known(rule, task, w0))
+    values = tuple(one.value(rule, w0) + 0.1 for one in kept)
+    keeping = Keeping(Keeper.of(kept, rule, w0), rule, values, (0.0,), 0.0)
+    control = Control.of(1e-6, 1e-8, [W.size for W in w0])
+    control.h = 0.01
+    run = Follower(
+        rule, task, 0.0, w0, solver="rk45", control=control, path=Path(), keeping=keeping
+    )
+    run.advance([1.0], 10_000)
+    assert run.accepted == 0
+    assert run.stuck == "no step is as near to the laws as its tolerance"
 
 
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA])

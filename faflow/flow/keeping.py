@@ -90,9 +90,14 @@ def keeping_of(keep, rule, task, w, ts, solver, path):
         return None
     if keep not in ("all", "monitor") and not callable(keep):
         raise ValueError(f"keep must be all, monitor, None or a law, but is {keep!r}.")
-    if keep != "monitor" and (path is not None or solver == "radau"):
-        where = "kinks are followed" if path is not None else "radau steps"
-        raise ValueError(f"keep cannot return to a law where {where}; keep='monitor' can look on.")
+    if keep != "monitor":
+        deep = any(not task.activation(k).smooth for k in range(1, len(rule.weights(w)) - 1))
+        where = "kinks above the first layer are followed" if path is not None and deep else None
+        where = "radau steps" if solver == "radau" else where
+        if where:
+            raise ValueError(
+                f"keep cannot return to a law where {where}; keep='monitor' can look on."
+            )
     kept = asked(keep, rule, task, w, ts)
     return Keeping.of(kept, rule.at(ts[0]), w, ts[0]) if kept else None
 

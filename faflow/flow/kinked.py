@@ -17,9 +17,10 @@ CROWD = 1000
 class March:
     """A solver and the piece that it is in."""
 
-    def __init__(self, rule, task, groups, path, stop):
+    def __init__(self, rule, task, groups, path, stop, keeping=None):
         self.rule, self.task, self.groups = rule, task, groups
         self.path, self.stop = path, stop
+        self.keeping, self.away, self.corrected = keeping, None, 0.0
         self.crowd, self.suspects = (None, 0), []
         self.accepted, self.tries, self.idle, self.problem = 0, 0, 0, None
 
@@ -76,13 +77,23 @@ class March:
             inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
             exit = first_exit(self.piece, self.last, end, self._look(), inside)
             if exit is None:
-                self.last, aim, aims = end, np.inf, 0
+                end, aim, aims = self._kept_to_laws(end), np.inf, 0
+                self.last = self.last if end is None else end
             elif exit.stuck:
                 solver.t, solver.y, solver.f = kept
             elif not self._cut(kept, exit, aims > 3):
                 solver.t, solver.y, solver.f = kept
                 self.piece.errors[:] = errors
                 aim, aims = exit.t + 1e-3 * (exit.t - solver.t), aims + 1
+                continue
+            elif self._kept_to_laws(end) is None:
+                end = None
+            if end is None:
+                self.natural = (solver.t - kept[0]) / 2
+                solver.t, solver.y, solver.f = kept
+                self.piece.errors[:] = errors
+                if self.natural <= 10 * np.spacing(solver.t):
+                    self.problem = "no step is as near to the laws as its tolerance"
                 continue
             self.accepted += not (exit and exit.stuck)
             self.idle = self.idle + 1 if exit and exit.stuck else 0
@@ -107,6 +118,27 @@ class March:
             solver.h_abs if tries > 1 or not shortened else max(self.natural, solver.h_abs)
         )
         return problem
+
+    def _kept_to_laws(self, end):
+        """Take the state to where the laws are kept; its ends, or None where a step may not err so.
+
+        It leaves every unit on its side: the weights into it stay, or are multiplied by one number.
+        """
+        if self.keeping is None:
+            return end
+        solver, w = self.solver, self.state()
+        made, away = self.keeping.returned(solver.t, w)
+        moved = flat(made) - solver.y
+        error = np.sqrt(np.mean((moved / (self.atol + self.rtol * abs(solver.y))) ** 2))
+        if not error <= 1:
+            return None
+        size = lambda W: np.linalg.norm(W) or 1.0
+        shares = [np.linalg.norm(A - B) / size(A) for A, B in zip(made, w, strict=True)]
+        self.away = np.fmax(away, 0 if self.away is None else self.away)
+        self.corrected = max(self.corrected, *map(float, shares))
+        solver.y = flat(made)
+        solver.f = flat(self.piece.velocity(made))
+        return self._ends()
 
     def _blind(self, times):
         """A step within the tolerance that looks for no kinks, where rates say nothing of them."""

@@ -21,14 +21,17 @@ class Follower:
     two sides'.
     control, solver: as in the SciPy engine.
     path: a `Path` that records this, and from which a run goes on that ended at `t`.
+    keeping: laws to return to after each step, a `Keeping`, or None.
     stop: raise `Unfinished` where the flow first slides.
     """
 
     first = 16
     beside = None
 
-    def __init__(self, rule, task, t, w, *, solver, control, path, beside=None, stop=False):
-        self.march = March(rule, *merged(rule, task), path, stop)
+    def __init__(
+        self, rule, task, t, w, *, solver, control, path, beside=None, keeping=None, stop=False
+    ):
+        self.march = March(rule, *merged(rule, task), path, stop, keeping)
         self.path, self.control, self.reached = path, control, []
         atol = np.concatenate(
             [np.full(W.size, f / np.sqrt(W.size)) for W, f in zip(w, control.floors, strict=True)]
@@ -40,6 +43,8 @@ class Follower:
     w = property(lambda self: self.march.state())
     accepted = property(lambda self: self.march.accepted)
     tries = property(lambda self: self.march.tries)
+    away = property(lambda self: self.march.away)
+    corrected = property(lambda self: self.march.corrected)
     velocity = property(lambda self: self.march.unpack(self.march.solver.f))
     evaluations = property(lambda self: self.march.piece.evaluations)
     stuck = property(lambda self: self.march.problem)
