@@ -89,9 +89,9 @@ def test_the_smaller_problem_moves_as_the_full_one_does(kind, case):
     ]
     assert far(reduction.lift(small), w) < EXACT
     for _ in range(5):
-        w = tuple(W + 1e-3 * V for W, V in zip(w, rule(task, w), strict=True))
+        w = tuple(W + 1e-4 * V for W, V in zip(w, rule(task, w), strict=True))
         moved = reduction.rule(reduction.task, small)
-        small = tuple(W + 1e-3 * V for W, V in zip(small, moved, strict=True))
+        small = tuple(W + 1e-4 * V for W, V in zip(small, moved, strict=True))
         assert far(reduction.lift(small), w) < EXACT
 
 
