@@ -1,5 +1,7 @@
 """Conserved quantities kept to rounding, against the flow itself and against what is nearest."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from problems import problem
@@ -106,6 +108,131 @@ def test_a_run_keeps_its_laws_to_rounding_and_says_how_far_it_was(name, engine):
     assert wrong[1] < 3 * wrong[0] + 1e-9
 
 
+SUMS = [
+    (ff.GD, laws.layer_balance, "linear"),
+    (ff.GD, laws.layer_balance, "relu"),
+    (ff.GD, laws.neuron_balance, "relu"),
+    (ff.FA, laws.layer_feedback_balance, "linear"),
+    (ff.FA, laws.layer_feedback_balance, "relu_power(2)"),
+    (ff.DFA, laws.layer_feedback_balance, "relu"),
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("kind", "law", "phi"), SUMS)
+def test_one_number_of_a_layer_is_kept_by_the_nearest_state(kind, law, phi, engine):
+    """A scalar law moves the state along its gradient, found here by differences."""
+    rule, task, w0 = problem(kind, phi, sizes=(6, 5, 3), seed=1)
+    given = {"degree": 2} if "power" in phi else {}
+    value = lambda w: np.atleast_1d(law(rule, w, **given))
+    options = {"keep": law, "engine": engine, "rtol": 1e-5}
+    if engine == "diffrax" and phi == "relu":
+        options["kinks"] = "ignore"
+    sol = ff.integrate(rule, task, w0, [0, 1, 2], **options)
+    assert np.abs(value(sol.final) - value(w0)).max() < 2e-14 * max(1, np.abs(value(w0)).max())
+    assert list(sol.made["drift"]) == [f"{law.__name__}, k = 0"]
+    assert 1e-9 < max(sol.made["away"].values()) < 1e-3
+    exact = ff.integrate(rule, task, w0, [0, 2], rtol=1e-10, max_steps=None)
+    assert max(np.abs(a - b).max() for a, b in zip(sol.final, exact.final, strict=True)) < 1e-3
+    if kind is not ff.GD:
+        return  # the layer above alone goes back
+    (one,) = keeping.asked(law, rule, task, w0, [0, 1])
+    rng = np.random.default_rng(0)
+    L = rng.standard_normal(np.shape(law(rule, w0)))
+    made = one.gradient(rule, w0, np.asarray(L))
+    for _ in range(3):
+        v = tuple(rng.standard_normal(W.shape) for W in w0)
+        ends = [value(tuple(W + s * V for W, V in zip(w0, v, strict=True))) for s in (1, -1)]
+        slope = np.atleast_1d(L) @ (ends[0] - ends[1]) / 2  # exact, as it is quadratic
+        assert sum(np.sum(M * v[k]) for k, M in made.items()) == pytest.approx(slope, rel=1e-12)
+
+
+def own_balance(rule, w):
+    return laws.balance(rule, w)
+
+
+def own_power(rule, w):
+    """Not quadratic."""
+    q = laws.layer_feedback_balance(rule, w, k=1)
+    return q**2 + 3 * q
+
+
+def own_entry(rule, w, row=0):
+    """Written with entries, which words do not know."""
+    carried = rule.B[0] @ w[1]
+    return w[0][row] @ w[0][row] - 2 * carried[row][row]
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("engine", ["scipy", "diffrax"])
+def test_a_law_of_ones_own_goes_back_as_the_one_known(engine):
+    """Also in a problem that would be reduced: of full weights, not of fewer."""
+    rule, task, w0 = made("GD, deep")
+    alone = partial(laws.balance, k=0)
+    ends = [
+        ff.integrate(rule, task, w0, [0, 2], rtol=1e-5, keep=k, engine=engine, reduce="none")
+        for k in (alone, own_balance)
+    ]
+    for a, b in zip(ends[0].final, ends[1].final, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+    away = [max(s.made["away"].values()) for s in ends]
+    assert away[0] == pytest.approx(away[1], rel=1e-6)
+    rng = np.random.default_rng(0)
+    low = rng.standard_normal((40, 2)) @ rng.standard_normal((2, 30))
+    task = ff.Task.factorisation(low)
+    w0 = (0.1 * rng.standard_normal((4, 30)), 0.1 * rng.standard_normal((40, 4)))
+    sol = ff.integrate(ff.GD(), task, w0, [0, 0.05], rtol=1e-5, keep=own_balance, engine=engine)
+    assert "reduced" not in sol.made
+    assert drift_of(sol) < 1e-13
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("engine", ["scipy", "diffrax"])
+@pytest.mark.parametrize(
+    ("law", "sizes", "options"),
+    [
+        (own_power, (6, 5, 4, 3), {}),
+        (own_entry, (4, 3, 2), {}),
+        (partial(own_entry, row=1), (4, 3, 2), {}),
+        (ff.discover(ff.FA(decay=(0.1, 0.2)), depth=2)[1], (6, 5, 3), {"decay": (0.1, 0.2)}),
+    ],
+)
+def test_a_law_of_ones_own_is_kept_to_rounding(law, sizes, options, engine):
+    rule, task, w0 = problem(ff.FA, "linear", sizes=sizes, seed=1, **options)
+    plain, kept = (
+        ff.integrate(rule, task, w0, [0, 1, 2], rtol=1e-6, keep=keep, engine=engine)
+        for keep in (None, law)
+    )
+    growth = float(getattr(law, "growth", 0))
+    size = np.abs(law(rule, w0)).max()
+    gone = lambda sol: np.abs(law(rule, sol.final) * np.exp(2 * growth) - law(rule, w0)).max()
+    assert gone(kept) < 1e-14 * max(1, size) < 1e-10 < gone(plain)
+    assert drift_of(kept) < 1e-14 * max(1, size)
+    assert max(kept.made["away"].values()) > 1e-10
+    exact = ff.integrate(rule, task, w0, [0, 2], rtol=1e-11, max_steps=None)
+    far = lambda sol: max(np.abs(a - b).max() for a, b in zip(sol.final, exact.final, strict=True))
+    assert far(kept) < 3 * far(plain) + 1e-9
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize(
+    ("law", "phi", "says"),
+    [
+        (lambda rule, w: w[0], "linear", "keep refuses <lambda>: NOT kept"),
+        (lambda rule, w: 1 / 0, "linear", "cannot compute <lambda>: division by zero"),
+        (lambda rule, w: w[7], "linear", "cannot compute <lambda>: tuple index out of range"),
+        (laws.lyapunov, "linear", "cannot compute lyapunov: .* missing .* 'target'"),
+        (own_entry, "tanh", "keep refuses own_entry: NOT kept"),
+        (own_balance, "relu", "where kinks are followed"),
+        (ff.discover(ff.FA, depth=2)[0], "linear", "keep cannot differentiate N1' W1 by JAX"),
+    ],
+)
+def test_a_law_of_ones_own_that_cannot_be_kept_is_refused(law, phi, says):
+    rule, task, w0 = problem(ff.FA, phi, sizes=(2, 2, 2), seed=1)
+    with pytest.raises(ValueError, match=says):
+        ff.integrate(rule, task, w0, [0, 1], keep=law)
+
+
 @pytest.mark.parametrize(("solver", "order"), [("rk45", 5), ("rk23", 3), ("dop853", 8)])
 def test_the_order_of_a_method_is_the_same_with_its_laws_kept(solver, order):
     rule, task, w0 = problem(ff.FA, "linear", sizes=(5, 3, 6), seed=1)
@@ -165,7 +292,6 @@ def test_a_correction_counts_as_an_error_of_its_step():
     [
         ("FA", laws.balance, {}, "balance is none; there are feedback_balance, k = 0"),
         ("GD", laws.feedback_balance, {}, "there are balance, k = 0"),
-        ("FA", laws.lyapunov, {}, "lyapunov is none"),
         ("FA", "everything", {}, "keep must be all, monitor, None or a law"),
         ("FA", 3, {}, "keep must be all, monitor, None or a law"),
         ("FA", "all", {"decay": 0.1}, "keep='all' finds no law"),  # not twice as fast above

@@ -29,6 +29,9 @@ ROUNDING = 1e-15
 """What is left of a law, relative to its value and to the mean |W|² of the matrices, that is taken
 for none; to correct it would move weights by more where a law hardly depends on them."""
 
+SUMS = "neuron", "diagonal", "layer"
+"""Kinds of laws that are sums of squares of rows, neuron by neuron or of all of them."""
+
 SMALL = 1e-13
 """Share of the largest eigenvalue below which a law has nothing to be corrected by."""
 
@@ -37,8 +40,9 @@ SMALL = 1e-13
 class Kept:
     """A law of hidden layer `k` that a rule keeps, or that decays with its weights.
 
-    kind: matrix, neuron, difference (W₂ - Bᵀ), mirror or neuron mirror, or core, of the reduction
-        to it, which can be looked at but not returned to; degree: the activation's;
+    kind: matrix; neuron, or diagonal where it has no factor ½; layer, their sum; difference
+        (W₂ - Bᵀ), mirror or neuron mirror; or core, of the reduction to it, which can be looked at
+        but not returned to; degree: the activation's;
     fixed: whether what stands for W₂ᵀ is fixed, as in feedback alignment.
     """
 
@@ -54,12 +58,22 @@ class Kept:
         if self.kind == "neuron":
             potential = laws.neuron_potential_balance
             return laws.neuron_feedback_balance if self.fixed else potential
+        if self.kind == "layer":
+            return laws.layer_feedback_balance if self.fixed else laws.layer_balance
+        if self.kind == "diagonal":
+            return laws.neuron_balance
         known = {"difference": laws.mirror_difference, "mirror": laws.mirror_balance}
         return known.get(self.kind, laws.neuron_mirror_balance)
 
     @property
     def arguments(self):
-        return {"k": self.k} | ({"degree": self.degree} if self.kind == "neuron" else {})
+        takes = self.kind == "neuron" or (self.kind == "layer" and self.fixed)
+        return {"k": self.k} | ({"degree": self.degree} if takes else {})
+
+    @property
+    def halves(self):
+        """How many halves of squares a law of neurons or of their sum is made of."""
+        return 2 if self.kind == "diagonal" or (self.kind == "layer" and not self.fixed) else 1
 
     def __str__(self):
         return f"{self.law.__name__}, k = {self.k}"
@@ -91,9 +105,10 @@ class Kept:
         U, B = outgoing(w, k), len(rule.weights(w)) + k
         if self.kind == "difference":
             return {k + 1: L, B: -L.T}
-        if self.kind == "neuron":
-            F = _feedback(rule, w, k)
-            return {k: L[:, None] * w[k] / a, k + 1: -self.degree * F.T * L / b}
+        if self.kind in SUMS:
+            F, L = _feedback(rule, w, k), self.halves * L
+            rows = L[:, None] if L.ndim else L
+            return {k: rows * w[k] / a, k + 1: -self.degree * F.T * L / b}
         if self.kind == "matrix":
             F = _feedback(rule, w, k)
             return {k: 2 * L @ w[k] / a, k + 1: -2 * F.T @ L / b}
@@ -106,17 +121,19 @@ class Kept:
         if self.kind == "difference":
             return R / 2
         a, b, k = rule.rate(self.k), rule.rate(self.k + 1), self.k
-        if self.kind in ("matrix", "neuron"):
+        if self.kind in ("matrix", *SUMS):
             sides = [w[k] / a, _feedback(rule, w, k) / b]
         else:
             U, F = outgoing(w, k), w[len(rule.weights(w)) + k]
             sides = [w[k] / a, (F - U.T) / b, U.T / b]
-        if R.ndim == 1:
-            weights = (1, self.degree) if self.kind == "neuron" else (2, 2, 2)
-            squares = sum(p**2 * xp.sum(M * M, axis=1) for p, M in zip(weights, sides, strict=True))
-            return _divided(R, squares, xp)
+        if R.ndim < 2:
+            weights = (1, self.degree) if self.kind in SUMS else (2, 2, 2)
+            rows = 1 if R.ndim else None
+            parts = zip(weights, sides, strict=True)
+            squares = sum((self.halves * p) ** 2 * xp.sum(M * M, axis=rows) for p, M in parts)
+            return divided(R, squares, xp)
         p, V = xp.linalg.eigh(2 * sum(M @ M.T for M in sides))
-        return V @ _divided(V.T @ R @ V, p[:, None] + p, xp) @ V.T
+        return V @ divided(V.T @ R @ V, p[:, None] + p, xp) @ V.T
 
 
 def _feedback(rule, w, k):
@@ -126,7 +143,7 @@ def _feedback(rule, w, k):
     return rule.B[k] if isinstance(rule, FA | DFA) else laws.feedback_of(rule, w, k)
 
 
-def _divided(R, squares, xp):
+def divided(R, squares, xp):
     """R / squares, and 0 where there is nothing to divide by."""
     some = squares > SMALL * xp.max(squares)
     return xp.where(some, R, 0) / xp.where(some, squares, 1)
@@ -223,8 +240,8 @@ def _shortcut(one, rule, w):
     if not one.fixed:
         return None
     F, b = rule.B[one.k], rule.rate(one.k + 1)
-    if one.kind == "neuron":
-        squares = (F * F).sum(axis=1)
+    if one.kind in SUMS:
+        squares = (F * F).sum(axis=1 if one.kind == "neuron" else None)
         return None if squares.min() <= SMALL * squares.max() else b * F.T / squares / one.degree
     if F.shape[0] > F.shape[1] or np.linalg.cond(F) > 1e6:
         return None

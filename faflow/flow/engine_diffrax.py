@@ -2,15 +2,12 @@
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import fields
 from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from ..matrices.diagonal import Diagonal
-from ..nets import Task, replaced
 from .compiled import kept
 from .conserve import Keeper
 from .control import excess, judged, norms, velocity
@@ -19,6 +16,7 @@ from .methods import reach
 from .pairs_diffrax import Pair
 from .radius import radius
 from .stabilised import method
+from .traced import joined, register, split
 
 SOLVERS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "dopri8": "Dopri8", "bosh3": "Bosh3"}
 SOLVERS |= {"rkc2": "RKC2", "rock4": "ROCK4"}
@@ -178,39 +176,6 @@ def at_hand(x):
 
     small = np.size(x) <= SMALL and jax.default_backend() == "cpu"
     return x if small else jax.device_put(x)
-
-
-@lru_cache(maxsize=1)
-def register(jax):
-    """Tell JAX what numbers a diagonal matrix has."""
-    jax.tree_util.register_pytree_node(
-        Diagonal, lambda D: ((D.entries,), D.n), lambda n, parts: Diagonal(n, *parts)
-    )
-
-
-def split(rule, task):
-    """What decides which function is compiled, and the numbers, which JAX traces."""
-    numbers, words = {}, []
-    for item in fields(rule):
-        value = getattr(rule, item.name)
-        parts = value if isinstance(value, tuple) else (value,)
-        numeric = all(isinstance(p, float | np.ndarray) for p in parts) and len(parts)
-        if numeric:
-            numbers[item.name] = value
-        else:
-            words.append((item.name, value))
-    plan = (type(rule), tuple(words), task.phi, task.loss, task.bias)
-    return plan, (numbers, (task.X, task.Y, float(task.output_scale)))
-
-
-def joined(plan, given):
-    """The rule and the task that were `split`, with what JAX traces as their numbers."""
-    (kind, words, phi, loss, bias), (numbers, (X, Y, scale)) = plan, given
-    rule = replaced(object.__new__(kind), **dict(words), **numbers)
-    task = replaced(
-        object.__new__(Task), X=X, Y=Y, phi=phi, loss=loss, bias=bias, output_scale=scale
-    )
-    return rule, task
 
 
 class Compiled:

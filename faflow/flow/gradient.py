@@ -8,7 +8,7 @@ import numpy as np
 from ..extras import needs
 from .checks import ready, times
 from .choice import tolerances
-from .engine_diffrax import joined, register, split
+from .traced import joined, register, split
 
 PARTS = ("w0", "B", "X", "Y")
 

@@ -50,10 +50,12 @@ def integrate(
         always told by its kinks; and "ignore" otherwise.  Up to 20,000 units times samples.
     keep: conserved quantities.  "monitor" tells in ``made["drift"]`` how far those known of the
         rule were from their values at the times asked for; "all" returns to them after each step,
-        as near to where it ended as can be, and a law of `faflow.laws` to that one.  Their drift is
-        then rounding, and what a step had left them by is in ``made["away"]``, each at its
-        largest.  Corrections count as errors of the step.  Laws that decay with the weights keep
-        to their decay.  None looks at none.
+        as near to where it ended as can be, and a law of `faflow.laws` to that one; a law of your
+        own, ``law(rule, w)`` written for JAX's arrays, too, by JAX's derivatives and without
+        reduction, once `prove` has shown that the rule keeps it.  Their drift is then rounding, and
+        what a step had left them by is in ``made["away"]``, each at its largest.  Corrections
+        count as errors of the step.  Laws that decay with the weights keep to their decay.  None
+        looks at none.
     precision: "single" computes velocities in float32, for accelerators and large products, by the
         pairs of diffrax and to an rtol of at least 5e-7, 1e-5 where none is given; states stay in
         float64, or short steps would be lost in rounding.

@@ -10,7 +10,22 @@ from .. import laws
 from ..rules import DFA, FA, GD, KolenPollack, SignFA
 from .conserve import Keeper, Kept
 from .core import Core
+from .own import own
 from .stabilised import repeat
+
+KINDS = {
+    laws.balance: ("matrix", (GD,)),
+    laws.feedback_balance: ("matrix", (FA, DFA)),
+    laws.neuron_feedback_balance: ("neuron", (FA, DFA)),
+    laws.neuron_potential_balance: ("neuron", (GD, FA, SignFA)),
+    laws.neuron_balance: ("diagonal", (GD,)),
+    laws.layer_balance: ("layer", (GD,)),
+    laws.layer_feedback_balance: ("layer", (FA, DFA)),
+    laws.mirror_difference: ("difference", (KolenPollack,)),
+    laws.mirror_balance: ("mirror", (KolenPollack,)),
+    laws.neuron_mirror_balance: ("neuron mirror", (KolenPollack,)),
+}
+"""Laws to which a way back is written down: their kind, and the rules that keep them."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,7 @@ def keeping_of(keep, rule, task, w, ts, solver, path):
     if keep != "monitor":
         deep = any(not task.activation(k).smooth for k in range(1, len(rule.weights(w)) - 1))
         where = "kinks above the first layer are followed" if path is not None and deep else None
+        where = "kinks are followed" if path is not None and is_own(keep) else where
         where = "radau steps" if solver == "radau" else where
         if where:
             raise ValueError(
@@ -102,10 +118,20 @@ def keeping_of(keep, rule, task, w, ts, solver, path):
     return Keeping.of(kept, rule.at(ts[0]), w, ts[0]) if kept else None
 
 
+def is_own(keep):
+    """Whether it is a law of the user's own."""
+    return callable(keep) and _plain(keep)[0] not in KINDS
+
+
+def _plain(keep):
+    """A law, and the keywords that come with it."""
+    return getattr(keep, "func", keep), getattr(keep, "keywords", {})
+
+
 def asked(keep, rule, task, w, ts):
     """The laws to keep or to monitor, of those that hold over the times `ts`.
 
-    keep: "all" or "monitor", or a law of `faflow.laws`.
+    keep: "all" or "monitor", or a law of `faflow.laws`, or one of the user's own.
     Raises ValueError for a law that does not hold, or to which no way back is known.
     """
     pieces = [rule.at(t) for t in (ts[0], *(t for t in rule.jumps() if ts[0] < t < ts[-1]))]
@@ -117,8 +143,9 @@ def asked(keep, rule, task, w, ts):
         if not made:
             raise ValueError(f"keep='all' finds no law that {rule.name} is known to keep here.")
         return _proved(made, rule, task, w)
-    given = getattr(keep, "keywords", {})
-    law = getattr(keep, "func", keep)
+    law, given = _plain(keep)
+    if law not in KINDS:
+        return [own(law, given, rule, task, w, pieces)]
     hidden = range(len(rule.weights(w)) - 1)
     ks = [k for k in hidden if k == given.get("k", k)]
     made = [one for one in _of_law(law, rule, task, ks) if holds(one)]
@@ -165,23 +192,15 @@ def _refused(one, kind, depth, phi, bias):
 
 def _of_law(law, rule, task, ks):
     """The law at each of these layers, where it is one that can be returned to."""
-    kinds = {
-        laws.balance: ("matrix", (GD,)),
-        laws.feedback_balance: ("matrix", (FA, DFA)),
-        laws.neuron_feedback_balance: ("neuron", (FA, DFA)),
-        laws.neuron_potential_balance: ("neuron", (GD, FA, SignFA)),
-        laws.mirror_difference: ("difference", (KolenPollack,)),
-        laws.mirror_balance: ("mirror", (KolenPollack,)),
-        laws.neuron_mirror_balance: ("neuron mirror", (KolenPollack,)),
-    }
-    kind, rules = kinds.get(law, ("", ()))
+    kind, rules = KINDS[law]
     if type(rule) not in rules:
         return []
     made = []
     for k in ks:
         phi = task.activation(k)
         fits = {"difference": True, "neuron": phi.degree is not None}
-        fits |= {"neuron mirror": phi.degree == 1}
+        fits |= {"neuron mirror": phi.degree == 1, "diagonal": phi.degree == 1}
+        fits |= {"layer": phi.degree is not None and (phi.degree == 1 or type(rule) is not GD)}
         if fits.get(kind, phi.name == "linear"):
             made.append(Kept(kind, k, phi.degree or 1, isinstance(rule, FA | DFA)))
     return made

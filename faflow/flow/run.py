@@ -12,7 +12,7 @@ from ..progress import progress
 from ..solution import Interrupted, Unfinished
 from .checkpoint import Checkpoint, Standing, told
 from .control import Control
-from .keeping import Monitor, keeping_of
+from .keeping import Monitor, is_own, keeping_of
 from .march import Tally, march
 from .path import Path
 from .record import Record
@@ -64,7 +64,8 @@ class Run:
         self.checkpoint: Any = None if checkpoint is None else Checkpoint(checkpoint, plan.said())
         found = self.checkpoint and self.checkpoint.read()
         kept = plan.keep not in (None, "monitor")
-        tried = plan.reduce == "auto" and found_reduction(rule, task, w0, kept)
+        full = plan.reduce == "none" or is_own(plan.keep)  # such laws know nothing of less
+        tried = None if full else found_reduction(rule, task, w0, kept)
         self.reduction = tried or None
         self.problem, sizes, self.beside = (rule, task, w0), [W.size for W in w0], None
         if plan.kinks == "smooth":

@@ -55,6 +55,14 @@ class Series(Uncompared):
 
     __radd__, __rmul__ = __add__, __mul__
 
+    def __pow__(self, power):
+        if not isinstance(power, int) or power < 1:
+            raise TypeError(f"powers of a law must be positive integers, not {power!r}")
+        return self if power == 1 else self * self ** (power - 1)
+
+    def __getitem__(self, index):
+        return self.map(lambda x: x[index])
+
     def __truediv__(self, number):
         return self.map(lambda x: x / number)
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..extras import needs
-from ..flow.engine_diffrax import joined, split
+from ..flow.traced import joined, split
 from ..rule import Rule
 
 ENTRIES, LONGEST = 4_000_000, 512
