@@ -102,7 +102,10 @@ def _integrate_parser(commands):
     add("--scale", type=float, default=1.0, help="scale of the start, over sqrt(fan in)")
     add("--seed", type=int, default=0, help="of weights, feedback and the split of the data")
     add("--engine", default="auto", help="auto, scipy, diffrax")
-    add("--solver", help="dop853, rk45, rk23, radau, tsit5, dopri5, dopri8, bosh3, rkc2, rock4")
+    add(
+        "--solver",
+        help="dop853, rk45, rk23, gauss, radau, tsit5, dopri5, dopri8, bosh3, rkc2, rock4",
+    )
     add("--rtol", type=float, default=1e-6)
     add("--atol", type=float, default=1e-9)
     add("--step", type=float, help="fixed steps of this size")

@@ -27,7 +27,7 @@ ACTIVATIONS = [
 
 LOSSES = ["squared", "logistic", "cross_entropy", "exponential"]
 
-SCIPY = ["dop853", "rk45", "radau"]
+SCIPY = ["dop853", "rk45", "radau", "gauss"]
 DIFFRAX = ["tsit5", "dopri5", "dopri8"]
 
 

@@ -199,7 +199,7 @@ def test_times_must_increase_from_zero_or_later(ts, says):
             {"solver": "euler"},
             [
                 "Unknown solver 'euler'",
-                "dop853, rk45, rk23, radau, rkc2, rock4, tsit5, dopri5, dopri8, bosh3",
+                "dop853, rk45, rk23, radau, gauss, rkc2, rock4, tsit5, dopri5, dopri8, bosh3",
             ],
         ),
         ({"engine": "torch"}, ["Unknown engine 'torch'", "auto, scipy, diffrax"]),

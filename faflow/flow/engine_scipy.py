@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from . import collocation
 from .control import decays, excess, judged
 from .methods import Chebyshev, Pair, reach, tableau
 from .radius import radius, square
@@ -12,7 +13,7 @@ from .stabilised import method
 from .vectors import Field, Layout
 
 SOLVERS = {"dop853": "DOP853", "rk45": "RK45", "rk23": "RK23", "radau": "Radau"}
-SOLVERS |= {"rkc2": "RKC2", "rock4": "ROCK4"}
+SOLVERS |= {"gauss": "Gauss", "rkc2": "RKC2", "rock4": "ROCK4"}
 STABILISED = ("rkc2", "rock4")
 
 
@@ -25,19 +26,23 @@ def order(solver):
     """Powers of the step that its error estimate falls with, or None for an implicit solver."""
     if solver in STABILISED:
         return method(solver).error_order
+    if solver == "gauss":
+        return collocation.ORDER
     return None if solver == "radau" else tableau(solver).order
 
 
 @cache
 def stable(solver):
     """How far along the negative axis an explicit solver is stable, or None for others."""
-    if solver in ("radau", *STABILISED):
+    if solver in ("gauss", "radau", *STABILISED):
         return None
     return reach(tableau(solver).A, tableau(solver).b)
 
 
 def _method(solver, rule, task, w, field, control):
     """What makes the steps of a solver."""
+    if solver == "gauss":
+        return collocation.Gauss(field)
     if solver not in STABILISED:
         return Pair(tableau(solver), field)
     inputs = square(task.X)
@@ -128,7 +133,7 @@ class Stepper:
     def _stands(self, h, planned, errors, after):
         control, finite = self.control, np.isfinite(after.sum())
         if control.step is not None:
-            self.stuck = None if finite else "a step of this size overflows"
+            self.stuck = None if finite else self.method.said
             return finite
         error = float(excess(errors, self.before, after, control.floors, control.rtol))
         stands, control.h, control.previous, control.held = judged(

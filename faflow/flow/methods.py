@@ -64,7 +64,7 @@ class Pair:
         self.K = np.zeros((self.stages + 2, layout.size))
         self.out = [layout.parts(row) for row in self.K]
 
-    longest = np.inf
+    longest, said = np.inf, "a step of this size overflows"
 
     def start(self, y):
         """Make ready for a step from `y`."""
