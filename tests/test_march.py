@@ -49,7 +49,7 @@ def test_a_stiff_flow_goes_over_to_a_stabilised_method(engine, rtol):
 
 def test_a_flow_limited_by_its_errors_does_not():
     *given, w0 = stiff(cond=2)
-    sol = ff.integrate(*given, w0, [0, 40], rtol=1e-10)
+    sol = ff.integrate(*given, w0, [0, 60], rtol=1e-10)
     assert sol.made["accepted"] > 64
     assert sol.made["solver"] == "dop853"
 

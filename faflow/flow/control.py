@@ -21,6 +21,10 @@ PROPORTIONAL, INTEGRAL = 0.4, 0.3
 """K. Gustafsson, "Control theoretic techniques for stepsize selection in explicit Runge-Kutta
 methods", ACM Trans. Math. Softw. 17, 1991."""
 
+FAR = 0.1
+"""Share of what is allowed below which a step grows at least to where its error would be this: the
+PI controller alone is slow there, as it looks at how errors grew before."""
+
 LOW = 1e-4
 """Errors below this share of what is allowed count as this, lest one lucky step rule the next."""
 
@@ -71,6 +75,8 @@ def judged(h, planned, error, previous, held, order, xp=PLAIN):
     alone = SAFETY * known ** (-1 / order)
     grown = SAFETY * xp.maximum(known, LOW) ** (-(PROPORTIONAL + INTEGRAL) / order)
     grown = grown * previous ** (PROPORTIONAL / order)
+    small = SAFETY * (known / FAR) ** (-1 / order)
+    grown = xp.maximum(grown, xp.where(known < FAR, small, 0.0))
     grown = xp.minimum(xp.maximum(grown, LEAST), xp.where(held, 1.0, MOST))
     far = xp.where(xp.isfinite(error), xp.maximum(error, 1.0), 1e30)
     shrunk = xp.maximum(SAFETY * far ** (-1 / order), LEAST)
