@@ -241,6 +241,12 @@ def transposed_offset(rule, w, k=0):
     return own - outgoing(w, k).T @ above
 
 
+def offset(rule, w, k=0):
+    """b_i - B_{i+1}b_{i+1}; of direct feedback b_i - B_ib_L."""
+    above = w[k + 1] if rule.first == 2 else w[-1]
+    return split_biases(w[k])[1] - rule.B[k] @ split_biases(above)[1]
+
+
 def without_biases(rule, w, k=0):
     """The matrix law less b_ib_iᵀ."""
     own = split_biases(w[k])[1]
@@ -273,6 +279,12 @@ def claim_biases(check):
     """
     for kind in (ff.FA, ff.DFA):
         proved(check, found(kind, 2, 3, bias=True))
+        for depth in (2, 3):  # what is found is what is stated
+            options = {"depth": depth, "bias": True}
+            for k in range(depth - 1):
+                check.proved(ff.prove(offset, kind, **options, k=k))
+                if kind is ff.FA or k == depth - 2:
+                    check.proved(ff.prove(laws.feedback_balance, kind, **options, k=k))
     kept, sol = biases(check)
     broken = ("b₁ − W₂ᵀb₂", [transposed_offset], sol)
     caption = "Drift of the laws of the biases, DFA on a linear 4-6-5-3 network."
