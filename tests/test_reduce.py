@@ -9,8 +9,10 @@ from problems import assert_lifted_alike
 
 import faflow as ff
 from faflow import laws
+from faflow.flow.radius import radius
 from faflow.flow.reduce import low_rank, unproved
 from faflow.matrices.diagonal import Diagonal
+from faflow.nets import replaced
 
 SMOOTH = (ff.GD, ff.FA, ff.DFA, ff.KolenPollack)
 KINDS = (*SMOOTH, ff.SignFA)
@@ -55,12 +57,19 @@ def data(case):
             (9, 4, 40),
             (9, 4, 6),
         ),
+        "full rank": (ff.Task.factorisation(draw(60, 50) / 8), (50, 4, 60), (50, 4, 60)),
+        "errors not formed": (
+            ff.Task(draw(30, 90), draw(40, 90), output_scale=0.3),
+            (30, 3, 40),
+            (30, 3, 40),
+        ),
         "one layer": (ff.Task(draw(20, 12), draw(5, 12)), (20, 5), (12, 5)),
     }[case]
 
 
 CASES = ("many samples", "few samples", "unseen inputs", "low rank", "low rank, deep", "white")
 CASES += ("white, of some inputs", "scaled output", "many outputs", "one layer")
+CASES += ("full rank", "errors not formed")
 
 
 def made(kind, case, **options):
@@ -137,7 +146,7 @@ def test_a_reduced_run_takes_the_steps_of_the_full_one(kind, case, solver):
 
 
 @pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
-@pytest.mark.parametrize("case", ["few samples", "low rank", "unseen inputs"])
+@pytest.mark.parametrize("case", ["few samples", "low rank", "unseen inputs", "errors not formed"])
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
 def test_a_reduced_run_ends_where_the_full_one_does(kind, case, engine):
     rule, task, w0, _ = made(kind, case, decay=ff.Piecewise((0.5,), (0.3, 0.1)))
@@ -147,6 +156,42 @@ def test_a_reduced_run_ends_where_the_full_one_does(kind, case, engine):
     assert "reduced" in sol.made
     assert "reduced" not in full.made
     assert_lifted_alike(sol, full, far)
+
+
+@pytest.mark.parametrize("case", ["full rank", "errors not formed"])
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.KolenPollack])
+def test_errors_of_thin_layers_are_never_formed(kind, case):
+    """The bound on the spectral radius is the same, and so is what is learned in the end."""
+    rule, task, w0, _ = made(kind, case)
+    made_ = ff.reduce(rule, task, w0)
+    assert str(made_).endswith("never formed")
+    plain = replaced(made_.task, X=made_.task.X.T)
+    bounds = [radius(made_.rule, given, made_.w0) for given in (plain, made_.task)]
+    assert bounds[0] == bounds[1] > 0
+    if kind is ff.GD:
+        target = task.Y[:, :4] @ task.Y[:, :4].T @ task.Y  # of rank 4 > 3, and of full size
+        small = replaced(task, Y=target / np.linalg.norm(target))
+        ends = [
+            ff.integrate(rule, small, w0, [0, 30], reduce=how, rtol=1e-8, max_steps=None)
+            for how in ("none", "auto")
+        ]
+        assert far(ends[1].final, ends[0].final) < 1e-9
+
+
+def test_a_product_is_learned_to_rounding_without_its_errors():
+    draw = drawn(3)
+    Y = draw(60, 4) @ draw(4, 50) / 20 + 1e-9 * draw(60, 50)
+    w0 = (0.3 * draw(6, 50), 0.3 * draw(60, 6))
+    task = ff.Task.factorisation(Y)
+    plain, sol = (
+        ff.integrate(ff.GD(), task, w0, [0, 400], rtol=1e-12, max_steps=None, reduce=how)
+        for how in ("none", "auto")
+    )
+    assert "never formed" in sol.made["reduced"]
+    left = [max(np.abs(V).max() for V in ff.GD()(task, s.final)) for s in (plain, sol)]
+    assert max(left) < 1e-11
+    rest = np.linalg.svd(Y)[1][6:]
+    assert sol.loss() == pytest.approx(np.sum(rest**2) / 2, rel=1e-6)
 
 
 def test_laws_are_observed_on_the_full_state_and_runs_are_saved_in_full(tmp_path):
@@ -281,6 +326,10 @@ def test_low_rank_is_found_and_no_lower_one_made_up():
     assert low_rank(draw(60, 50), 45) is None
     assert low_rank(draw(60, 10) @ draw(10, 50) + 1e-11 * draw(60, 50), 45) is None
     assert low_rank(draw(60, 50), 0) is None
+    for rank in (300, 450):  # in runs a large rank is given up early; one that pays is found
+        Q, _ = low_rank(draw(700, rank) @ draw(rank, 800), 600, quick=True)
+        assert Q.shape == (700, rank)
+    assert low_rank(draw(700, 800), 600, quick=True) is None
 
 
 def test_a_diagonal_matrix_multiplies_as_its_entries_do():

@@ -7,6 +7,7 @@ others a solver measures it, by repeating the Jacobian on a vector.
 from ..activations import linear
 from ..losses import squared
 from ..matrices.diagonal import Diagonal
+from ..matrices.unformed import Unformed
 from ..rule import of_layer
 from ..rules import DFA, FA, GD, KolenPollack
 
@@ -36,6 +37,7 @@ def radius(rule, task, w, *, inputs=None):
     r1, r2 = (abs(of_layer(rule.rates, layer)) for layer in (0, 1))
     d1, d2 = (of_layer(rule.decay, layer) for layer in (0, 1))
     s, X, W, Z = task.output_scale, task.X, w[0], w[1]
+    X = X.T if isinstance(X, Unformed) else X
     a = W @ X
     e = s * (task.Y - s * (Z @ a))
     decay = (abs(d1) + abs(d2) + abs(abs(d1) - abs(d2))) / 2

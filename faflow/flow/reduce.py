@@ -14,10 +14,11 @@ import numpy as np
 
 from ..derived import Derived
 from ..matrices.diagonal import Diagonal
+from ..matrices.unformed import Unformed
 from ..nets import linear, replaced, squared
 from ..networks import On
 from ..rule import of_layer
-from ..rules import FAStar
+from ..rules import DFA, FA, GD, FAStar, KolenPollack
 from ..symbolic.reductions import core_unproved, unproved
 from .checks import ready
 from .core import cored, most_rank
@@ -26,6 +27,9 @@ from .spans import ROUNDING, low_rank, on_axes, span, surely_exceeds
 
 WHITE = 1e-13
 """How far singular values may differ, relative to them, that are taken for one."""
+
+THIN = 3
+"""Errors are not formed that have so many entries for each of the hidden layer's products."""
 
 PAYS = 0.75
 """A space is left alone unless it can be reduced to this share of its dimensions."""
@@ -38,6 +42,7 @@ def reduce(rule, task, w0):
     diagonal.  On white inputs, where XXᵀ is a multiple of the identity on what it sees, also inputs
     and outputs: those that the targets and the first and the last layer span.  Or, for two layers
     of FA or DFA, the core, whose matrices have the size of the hidden layer, where that costs less.
+    Errors of two layers that are much wider than the hidden one are multiplied without being formed.
     For chains of linear layers, squared loss, no biases; at any depth, with decay and rates.  Every
     part is proved of the rule, for every size, before it is done.
     Raises what `integrate` raises for bad input.
@@ -47,7 +52,7 @@ def reduce(rule, task, w0):
 
 def found(rule, task, w0, kept):
     """The reduction to run by, of a state that is ready; kept: whether laws are returned to."""
-    return _reduced(rule, w0, task, _no_core if kept else most_rank)
+    return _reduced(rule, w0, task, _no_core if kept else most_rank, quick=True)
 
 
 def _no_core(n, m, r):
@@ -67,7 +72,7 @@ def core(rule, task, w0):
     return made
 
 
-def _reduced(rule, w0, task, most_rank):
+def _reduced(rule, w0, task, most_rank, quick=False):
     depth = len(rule.weights(w0))
     obstacle = _obstacle(rule, task, depth) or unproved(rule, depth, ("samples", "in"))
     if obstacle:
@@ -85,7 +90,8 @@ def _reduced(rule, w0, task, most_rank):
     rank = None if no_core else most_rank(*Y.shape, len(w0[0]))
     A = None if rank is None else rule.B[0] @ Y
     many = A is not None and surely_exceeds(A, rank)
-    factors = None if many else low_rank(Y, most if rank is None else min(most, rank))
+    allowed = most if rank is None else min(most, rank)
+    factors = None if many else low_rank(Y, allowed, quick)
     columns, rows = factors or (Y, None)
     if rows is None and rank is not None:
         small = replaced(task, X=_diagonal(scales, Y.shape[1]), Y=Y)
@@ -113,7 +119,13 @@ def _reduced(rule, w0, task, most_rank):
         else:
             columns = basis.T @ columns
     Y = columns if rows is None else columns @ rows
-    small = replaced(task, X=_diagonal(scales, Y.shape[1]), Y=Y)
+    X = _diagonal(scales, Y.shape[1])
+    if type(rule) in (GD, FA, DFA, KolenPollack) and depth == 2:
+        n, m, r = *Y.shape, len(w0[0])
+        if n * m > THIN * r * (n + m):
+            X = Unformed(X.n, X.entries)
+            parts.append(f"errors of {n} x {m} never formed")
+    small = replaced(task, X=X, Y=Y)
     return _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))
 
 

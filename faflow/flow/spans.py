@@ -14,6 +14,12 @@ MANY = 4
 LARGE = 100_000
 """Entries from which on pivots are quicker than singular values, import and all."""
 
+HOPELESS = 0.6
+"""Share of the rank allowed from which one that is guessed from many columns is taken for more."""
+
+SEEN = 256
+"""Columns from which on a rank is guessed: up to them little is spent."""
+
 PROBES = 3
 """Random directions in which a factorisation is tried that others were made for."""
 
@@ -41,22 +47,26 @@ def on_axes(task):
     return U[:, seen], s, pulls[:, seen] / s
 
 
-def low_rank(Y, most):
+def low_rank(Y, most, quick=False):
     """Q, R with Y = QR to rounding and as few columns of Q, orthonormal, as will do, up to `most`.
 
     None if more would be needed.  By products with random matrices, of which a wrong answer would
     be a zero by chance.
+    quick: also None where more seem to be: the rank as it would be if singular values were alike,
+    which is less than there are where they are not.
     """
     rng, tried = np.random.default_rng(0), min(16, most)
     while tried > 0:
         seen = Y @ rng.standard_normal((Y.shape[1], tried + PROBES))
         Q = np.linalg.qr(seen[:, :tried])[0]
         probed = seen[:, tried:]
-        if np.linalg.norm(probed - Q @ (Q.T @ probed)) <= 10 * ROUNDING * np.linalg.norm(probed):
+        left = np.linalg.norm(probed - Q @ (Q.T @ probed)) / (np.linalg.norm(probed) or 1.0)
+        if left <= 10 * ROUNDING:
             u, s, vt = np.linalg.svd(Q.T @ Y, full_matrices=False)
             kept = s > ROUNDING * s.max(initial=0)
             return Q @ u[:, kept], s[kept, None] * vt[kept]
-        if tried == most:
+        guessed = tried / (1 - left**2) if left < 1 else np.inf
+        if tried == most or (quick and tried >= SEEN and guessed > HOPELESS * most):
             return None
         tried = min(4 * tried, most)
     return None

@@ -6,15 +6,17 @@ from functools import lru_cache
 import numpy as np
 
 from ..matrices.diagonal import Diagonal
+from ..matrices.unformed import Unformed
 from ..nets import Task, replaced
 
 
 @lru_cache(maxsize=1)
 def register(jax):
-    """Tell JAX what numbers a diagonal matrix has."""
-    jax.tree_util.register_pytree_node(
-        Diagonal, lambda D: ((D.entries,), D.n), lambda n, parts: Diagonal(n, *parts)
-    )
+    """Tell JAX what numbers diagonal matrices have."""
+    for kind in (Diagonal, Unformed):
+        jax.tree_util.register_pytree_node(
+            kind, lambda D: ((D.entries,), D.n), lambda n, parts, kind=kind: kind(n, *parts)
+        )
 
 
 def split_rule(rule):
