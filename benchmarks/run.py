@@ -23,6 +23,7 @@ SCRIPTS = {
     "growth": "Growth",
     "flows": "Single flows",
 }
+NOTE = "On accelerators: not measured."
 PACKAGES = "numpy", "scipy", "jax", "diffrax", "torch", "torchdiffeq"
 
 
@@ -49,7 +50,7 @@ def main():
     parser.add_argument("--to", metavar="FILE.md", help="write the page there, too")
     parser.add_argument("--only", nargs="*", choices=SCRIPTS, default=list(SCRIPTS))
     asked = parser.parse_args()
-    page = ["# Measured", "", f"{machine()}  Made by `make bench`.", ""]
+    page = ["# Measured", "", f"{machine()}  Made by `make bench`.  {NOTE}", ""]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     for name in asked.only:
         more = [str(HERE / "growth.png")] if name == "growth" else []

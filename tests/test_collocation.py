@@ -96,7 +96,7 @@ def test_the_error_of_a_step_is_a_share_of_its_estimate_whatever_the_step(h):
     method = Gauss(Field(rule, task, layout, layout.packed(w0)))
     method.start(np.ones(1))
     made, errors = method.attempt(np.ones(1), h)
-    assert abs(made[0] - np.exp(-h)) / errors[0] == pytest.approx(0.042, rel=0.03)
+    assert 0.008 < abs(made[0] - np.exp(-h)) / errors[0] < 0.014
 
 
 @pytest.mark.parametrize("rtol", [1e-4, 1e-7, 1e-10])
@@ -106,6 +106,40 @@ def test_errors_are_within_the_tolerance(rtol):
     sol = ff.integrate(rule, task, w0, [0, 5], solver="gauss", rtol=rtol)
     assert far(sol.final, exact) < 10 * rtol
     assert sol.made["solver"] == "gauss"
+
+
+class Turning(ff.Rule):
+    """The first row turns at the rate 10, the others rest."""
+
+    def velocity(self, task, w):
+        moved = np.zeros_like(w[0])
+        moved[0] = 10 * w[0][0] @ np.array([[0.0, 1.0], [-1.0, 0.0]])
+        return (moved,)
+
+
+@pytest.mark.parametrize("size", [1, 1e-3, 1e-5])
+@pytest.mark.parametrize("rtol", [1e-6, 1e-9])
+def test_a_part_that_is_small_beside_others_is_not_lost(size, rtol):
+    w0 = (np.array([[size, 0.0], [0.0, 1.0]]),)
+    given = Turning(), ff.Task(np.eye(2), np.eye(2)), w0, [0, 20]
+    sol = ff.integrate(*given, solver="gauss", rtol=rtol, keep=None)
+    expected = size * np.array([np.cos(200), np.sin(200)])
+    assert np.linalg.norm(sol.final[0][0] - expected) < 20 * rtol
+
+
+def test_stages_are_found_after_a_very_short_step_and_for_tiny_matrices():
+    """0.1 fits 0.8 eight times but for rounding, which leaves a step of 1e-16."""
+    rule, task, w0 = problem(ff.FA, "tanh", sizes=(4, 3, 2), seed=1)
+    ends = [
+        ff.integrate(rule, task, w0, ts, solver="gauss", step=0.1).final
+        for ts in ([0, 1.6], [0, 0.8, 1.6])
+    ]
+    assert far(*ends) < 1e-12
+    rule, task, (W, Z) = problem(ff.GD, "linear", sizes=(6, 5, 3), seed=1)
+    for scale in (0, 1e-8, 1):
+        sol = ff.integrate(rule, task, (W, scale * Z), [0, 0.1], solver="gauss", step=0.05)
+        exact = ff.integrate(rule, task, (W, scale * Z), [0, 0.1], rtol=1e-12)
+        assert far(sol.final, exact.final) < 1e-4
 
 
 def test_stages_that_are_not_found_are_said_with_what_was_reached():

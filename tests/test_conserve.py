@@ -233,6 +233,85 @@ def test_a_law_of_ones_own_that_cannot_be_kept_is_refused(law, phi, says):
         ff.integrate(rule, task, w0, [0, 1], keep=law)
 
 
+class Determined(ff.Rule):
+    """One entry moves by a determinant, which is zero for one sample."""
+
+    def velocity(self, task, w):
+        M = (task.Y - w[0] @ task.X) @ task.X.T
+        corner = np.array([[1, 0], [0, 0]])
+        return (M * (1 - corner) + (M[0, 0] * M[1, 1] - M[0, 1] * M[1, 0]) * corner,)
+
+
+def with_keyword(rule, w, samples=0, depth=2, activation=None):
+    return laws.feedback_balance(rule, w) + samples * w[0] @ w[0].T
+
+
+def signed_balance(rule, w):
+    S = rule.constants(w)["S2"]
+    return w[0] @ w[0].T - S @ w[1] - (S @ w[1]).T
+
+
+@pytest.mark.jax
+def test_keywords_of_a_law_are_its_own_and_no_options_of_its_proof():
+    rule, task, w0 = problem(ff.FA, "linear", sizes=(4, 3, 2), seed=1)
+    with pytest.raises(ValueError, match="keep refuses with_keyword, samples = 2: NOT kept"):
+        ff.integrate(rule, task, w0, [0, 1], keep=partial(with_keyword, samples=2))
+    sol = ff.integrate(rule, task, w0, [0, 1], keep=partial(with_keyword, depth=3))
+    assert drift_of(sol) < 1e-14
+    curved = ff.Task(task.X, task.Y, "tanh")
+    with pytest.raises(ValueError, match="NOT kept"):
+        ff.integrate(rule, curved, w0, [0, 1], keep=partial(with_keyword, activation="linear"))
+
+
+@pytest.mark.jax
+def test_a_law_of_one_sample_alone_is_refused_for_more():
+    task = ff.Task([[1, 0.3], [0.2, 1]], [[1, -0.5], [0.3, 2]])
+    w0 = (np.array([[0.5, 0.1], [0.2, -0.3]]),)
+    corner = lambda rule, w: w[0][0, 0] * 1
+    with pytest.raises(ValueError, match="keep refuses <lambda>: NOT kept"):
+        ff.integrate(Determined(), task, w0, [0, 1], keep=corner)
+
+
+@pytest.mark.jax
+def test_laws_that_hold_while_signs_last_are_refused():
+    rule, task, w0 = problem(ff.SignFA, sizes=(4, 3, 2), seed=1)
+    with pytest.raises(ValueError, match="hold while no weight changes its sign"):
+        ff.integrate(rule, task, w0, [0, 1], keep=signed_balance)
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("engine", ["scipy", "diffrax"])
+def test_a_law_that_reads_what_changes_between_runs_is_read_anew(engine):
+    rule, task, w0 = problem(ff.GD, "linear", sizes=(4, 3, 2), seed=1)
+    factor = [1.0]
+    scaled = lambda rule, w: laws.balance(rule, w) * factor[0]
+    for factor[0] in (1.0, 3.0):
+        sol = ff.integrate(rule, task, w0, [0, 1], keep=scaled, engine=engine, rtol=1e-6)
+        assert drift_of(sol) < 1e-13
+
+
+@pytest.mark.parametrize(
+    ("keep", "says"),
+    [
+        (partial(laws.neuron_feedback_balance, degree=2), "has degree 2, but .* has degree 1"),
+        (partial(laws.feedback_balance, nonsense=7), "takes no argument 'nonsense'"),
+        (np.array([1, 2]), "keep must be all, monitor, None or a law"),
+    ],
+)
+def test_arguments_of_laws_are_looked_at(keep, says):
+    rule, task, w0 = problem(ff.FA, "linear", sizes=(4, 3, 2), seed=1)
+    with pytest.raises(ValueError, match=says):
+        ff.integrate(rule, task, w0, [0, 1], keep=keep)
+
+
+def test_direct_feedback_keeps_its_law_in_the_last_hidden_layer_alone():
+    rule, task, w0 = problem(ff.DFA, "linear", sizes=(4, 3, 3, 2), seed=1)
+    sol = ff.integrate(rule, task, w0, [0, 1], keep=laws.feedback_balance)
+    assert list(sol.made["drift"]) == ["feedback_balance, k = 1"]
+    with pytest.raises(ValueError, match=r"feedback_balance is none; there are .* k = 1"):
+        ff.integrate(rule, task, w0, [0, 1], keep=partial(laws.feedback_balance, k=0))
+
+
 @pytest.mark.parametrize(("solver", "order"), [("rk45", 5), ("rk23", 3), ("dop853", 8)])
 def test_the_order_of_a_method_is_the_same_with_its_laws_kept(solver, order):
     rule, task, w0 = problem(ff.FA, "linear", sizes=(5, 3, 6), seed=1)

@@ -73,13 +73,38 @@ def test_a_flow_that_does_not_arrive_says_so():
     [
         ({"of": ("w0", "Z")}, "of must name some of w0, B, X, Y"),
         ({"of": "w0"}, "of must name some of w0, B, X, Y, as a tuple"),
-        ({"rtol": 2.0}, "rtol must be between 0 and 1"),
+        ({"rtol": 2.0}, "rtol must be between 2.2e-14 and 1"),
+        ({"of": 3}, "of must name some of w0, B, X, Y, as a tuple"),
+        ({"max_steps": 0}, "max_steps must be a positive whole number, but is 0"),
+        ({"max_steps": None}, "max_steps must be a positive whole number, but is None"),
+        ({"checkpoints": 1.5}, "checkpoints must be a positive whole number, but is 1.5"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(more, says):
     rule, task, w0 = problem(ff.FA, "tanh", sizes=(4, 3, 2))
     with pytest.raises(ValueError, match=says):
         ff.gradient(loss, rule, task, w0, TS, **more)
+
+
+@pytest.mark.parametrize(
+    ("observe", "says"),
+    [
+        (lambda rule, task, w: w[0], r"a real number, but gives an array of shape \(3, 4\)"),
+        (lambda rule, task, w: float(w[0][0, 0]), "cannot be followed by JAX"),
+        (lambda rule, w: 0.0, "cannot be followed by JAX"),
+        (lambda rule, task, w: None, "a real number, but gives NoneType"),
+    ],
+)
+def test_what_gives_no_number_is_refused(observe, says):
+    rule, task, w0 = problem(ff.FA, "tanh", sizes=(4, 3, 2))
+    with pytest.raises(ValueError, match=says):
+        ff.gradient(observe, rule, task, w0, TS)
+
+
+def test_derivatives_that_are_not_finite_are_no_result():
+    rule, task, w0 = problem(ff.FA, "tanh", sizes=(4, 3, 2))
+    with pytest.raises(RuntimeError, match="derivatives in w0 are not finite"):
+        ff.gradient(lambda rule, task, w: (0 * w[0]).sum() ** 0.5, rule, task, w0, TS)
 
 
 def test_rules_without_feedback_say_so():

@@ -212,10 +212,10 @@ def test_times_must_increase_from_zero_or_later(ts, says):
             ["engine diffrax has no solver 'rk45'", "tsit5, dopri5"],
             marks=pytest.mark.jax,
         ),
-        ({"rtol": 0}, ["rtol must be between 0 and 1, but is 0"]),
-        ({"rtol": float("nan")}, ["rtol must be between 0 and 1, but is nan"]),
+        ({"rtol": 0}, ["rtol must be between 2.2e-14 and 1, but is 0"]),
+        ({"rtol": float("nan")}, ["rtol must be between 2.2e-14 and 1, but is nan"]),
         ({"atol": -1e-9}, ["atol must be between 0 and 1", "-1e-09"]),
-        ({"rtol": 1e3}, ["rtol must be between 0 and 1", "1000"]),
+        ({"rtol": 1e3}, ["rtol must be between 2.2e-14 and 1", "1000"]),
     ],
     ids=str,
 )

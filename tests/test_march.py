@@ -1,5 +1,6 @@
 """Steps in turns: going over to a stabilised method, control of steps, what is allowed."""
 
+import re
 import subprocess
 import sys
 
@@ -266,3 +267,28 @@ def test_one_layer_has_no_law_between_layers(kind):
 def test_a_layer_that_does_not_learn_has_no_law_to_watch():
     rule, given, w0 = problem(ff.FA, sizes=(4, 3, 2), rates=(0.0, 1.0))
     assert "drift" not in ff.integrate(rule, given, w0, [0, 1]).made
+
+
+@pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
+def test_rest_met_at_a_time_asked_for_is_recorded_once(engine):
+    rng = np.random.default_rng(0)
+    task = ff.Task(rng.standard_normal((5, 20)), rng.standard_normal((3, 20)))
+    rule = ff.FA.random((5, 8, 3), seed=0, rates=1 / 20)
+    w0, ts = ff.init((5, 8, 3), seed=0), np.linspace(0, 500, 1001)
+    sol = ff.integrate(rule, task, w0, ts, until=1e-4, rtol=1e-8, engine=engine)
+    assert sol.made["steady"]
+    assert (np.diff(sol.ts) > 0).all()
+    at_rest = tuple(0 * W for W in w0)
+    ends = ff.integrate(ff.GD(), task, at_rest, [0, 100], until="steady", engine=engine)
+    assert (np.diff(ends.ts) > 0).all()
+
+
+def test_a_solver_that_took_no_step_is_not_named():
+    rng = np.random.default_rng(0)
+    task = ff.Task(rng.standard_normal((5, 20)), rng.standard_normal((3, 20)))
+    rule = ff.FA.random((5, 8, 3), seed=0)
+    for seed in range(6):
+        w0 = ff.init((5, 8, 3), seed=seed)
+        sol = ff.integrate(rule, task, w0, [0, 1e5], rtol=1e-6, until="steady")
+        named = [float(t) for t in re.findall(r"from t = ([0-9.e+]+)", sol.made["solver"])]
+        assert all(t < 0.99999 * sol.ts[-1] for t in named)

@@ -204,7 +204,7 @@ def test_the_mean_is_refused_of_a_law_that_is_not_quadratic():
         ({"size": 3}, "3 samples cannot be drawn from 2 without replacement"),
         ({"ts": [1, 2]}, "ts must start at 0, where the weights are known, but at 1"),
         ({"ts": [0]}, "ts must be at least two times"),
-        ({"rtol": "a"}, "rtol must be between 0 and 1, but is 'a'"),
+        ({"rtol": "a"}, "rtol must be between 2.2e-14 and 1, but is 'a'"),
         ({"atol": -1}, "atol must be between 0 and 1, but is -1"),
     ],
 )

@@ -194,6 +194,29 @@ def test_a_product_is_learned_to_rounding_without_its_errors():
     assert sol.loss() == pytest.approx(np.sum(rest**2) / 2, rel=1e-6)
 
 
+@pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.KolenPollack])
+def test_what_is_all_zero_is_not_reduced_to_nothing(kind, engine):
+    draw = drawn()
+    for sizes in ((4, 5, 3), (8, 3, 3, 3)):
+        rule = kind.random(sizes, seed=1)
+        w = rule.start(sizes)
+        zero, Y = tuple(0 * W for W in w), draw(sizes[-1], sizes[0])
+        for X, targets, w0 in (
+            (np.eye(sizes[0]), 0 * Y, zero),
+            (np.eye(sizes[0]), 0 * Y, w),
+            (np.eye(sizes[0]), 0 * Y, (w[0], *zero[1:])),
+            (0 * np.eye(sizes[0]), Y, w),
+        ):
+            given = rule, ff.Task(X, targets), w0, [0, 1]
+            ends = [
+                ff.integrate(*given, reduce=how, engine=engine, rtol=1e-9).final
+                for how in ("auto", "none")
+            ]
+            for a, b in zip(*ends, strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-7)
+
+
 def test_laws_are_observed_on_the_full_state_and_runs_are_saved_in_full(tmp_path):
     rule, task, w0, _ = made(ff.FA, "low rank")
     law = {"law": laws.feedback_balance}

@@ -187,7 +187,8 @@ def told(value, inside=()):
         return {str(name): of(part) for name, part in value.items()}
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return [value.__qualname__, _code(value.__code__), of(cells), of(value.__defaults__)]
+        more = [of(part) for part in (value.__kwdefaults__, vars(value)) if part]
+        return [value.__qualname__, _code(value.__code__), of(cells), of(value.__defaults__), *more]
     if isinstance(value, type):
         parts = {} if value.__module__.split(".")[0] == "faflow" else vars(value)
         written = {name: of(part) for name, part in parts.items() if isinstance(part, FunctionType)}

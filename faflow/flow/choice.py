@@ -26,7 +26,8 @@ def tolerances(rtol, atol, single=False):
     for what, value in made.items():
         least = 100 * np.finfo(float).eps if what == "rtol" else 0
         if not (is_number(value) and least <= value < 1 and value > 0):
-            raise ValueError(f"{what} must be between 0 and 1, but is {value!r}.")
+            floor = f"{least:.2g}" if what == "rtol" else "0"
+            raise ValueError(f"{what} must be between {floor} and 1, but is {value!r}.")
     return {what: float(value) for what, value in made.items()}
 
 

@@ -4,7 +4,8 @@ The error of a step is measured matrix by matrix in the Frobenius norm,
 
     max over k of |e_k| / (atol √(entries of W_k) + rtol max(|W_k before|, |W_k after|)),
 
-which no orthogonal change of basis alters: a reduced problem takes the steps of the full one.
+which no orthogonal change of basis alters: a reduced problem takes the steps of the full one, but
+for the core of feedback alignment, where errors of the last layer are seen in random directions.
 """
 
 from dataclasses import dataclass

@@ -44,8 +44,13 @@ def gradient(
 
     w0, ts = ready(rule, task, w0), times(ts)
     rule.check_times(ts)
-    unknown = [name for name in of if name not in PARTS]
-    if unknown or not of or isinstance(of, str):
+    if not callable(observe):
+        raise TypeError(f"observe must be a function (rule, task, w), but is {observe!r:.60}.")
+    for what, number in {"max_steps": max_steps, "checkpoints": checkpoints}.items():
+        free = number is None and what == "checkpoints"
+        if not (free or (type(number) is int and number > 0)):
+            raise ValueError(f"{what} must be a positive whole number, but is {number!r:.60}.")
+    if not isinstance(of, tuple | list) or not of or not set(of) <= set(PARTS):
         raise ValueError(f"of must name some of {', '.join(PARTS)}, as a tuple, but is {of!r}.")
     if "B" in of and not rule.B:
         raise ValueError(f"of names B, but {rule.name} has no fixed feedback.")
@@ -60,6 +65,7 @@ def gradient(
         run = _compiled(observe, plans, max_steps, checkpoints)
         parts = {"w0": w0, "B": rule.B, "X": task.X, "Y": task.Y}
         chosen = {name: parts[name] for name in of}
+        _check_observable(observe, rule.at(ts[-1]), task, w0)
         made = run(chosen, w0, given, edges, tuple(control.values()))
         (value, fine), gradients = jax.device_get(made)
     if not fine or not np.isfinite(value):
@@ -67,7 +73,27 @@ def gradient(
             f"The flow did not reach t = {ts[-1]:g} within {max_steps} steps, or is not finite."
         )
     gradients = jax.tree.map(lambda M: np.asarray(M, dtype=float), gradients)
+    for name, made in gradients.items():
+        if not all(np.isfinite(M).all() for M in (made if isinstance(made, tuple) else (made,))):
+            raise RuntimeError(
+                f"The derivatives in {name} are not finite, as where a root of zero is taken."
+            )
     return float(value), gradients
+
+
+def _check_observable(observe, rule, task, w):
+    """Raise ValueError unless JAX can follow it to a number."""
+    import jax
+
+    try:
+        made = jax.eval_shape(lambda w: observe(rule, task, w), w)
+    except Exception as problem:  # whatever it does
+        said = str(problem).splitlines()[0]
+        raise ValueError(f"observe(rule, task, w) cannot be followed by JAX: {said}") from None
+    shape = getattr(made, "shape", None)
+    if shape != () or made.dtype.kind not in "fiu":
+        seen = type(made).__name__ if shape is None else f"an array of shape {shape}"
+        raise ValueError(f"observe must give a real number, but gives {seen}.")
 
 
 @lru_cache(maxsize=16)

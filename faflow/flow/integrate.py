@@ -3,6 +3,7 @@
 from . import engine_scipy
 from .checks import ready, times
 from .choice import default_solver, engine_of, is_number, is_single, relief, tolerances
+from .keeping import check_keep
 from .run import Plan, Run
 from .sliding import chosen
 
@@ -48,7 +49,9 @@ def integrate(
         ends the run where it first slides; "smooth" rounds them off (errors of a percent);
         "ignore" takes them for smooth, by a method of low order.  None takes "slide" for SciPy,
         activations of degree 1 and one layer with kinks, "stop" for more, where what slides is not
-        always told by its kinks; and "ignore" otherwise.  Up to 20,000 units times samples.
+        always told by its kinks, so that "slide" may stop, too; and "ignore" otherwise.  Up to
+        20,000 units times samples.  Signs of weights, as of SignFA, are not followed: where one
+        changes the velocity jumps, and error control is all that there is.
     keep: conserved quantities.  "monitor" tells in ``made["drift"]`` how far those known of the
         rule were from their values at the times asked for; "all" returns to them after each step,
         as near to where it ended as can be, and a law of `faflow.laws` to that one; a law of your
@@ -89,12 +92,13 @@ def integrate(
     controlled = tolerances(rtol, atol, single)
     budgets = {"step": step, "max_steps": max_steps, "max_seconds": max_seconds}
     for what, value in budgets.items():
-        if not (value is None or (is_number(value) and value > 0)):
+        if not (value is None or (is_number(value) and value > 0 and value is not True)):
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     if max_steps is not None and max_steps != int(max_steps):
         raise ValueError(f"max_steps must be a whole number, but is {max_steps!r}.")
     if step is not None and solver in ("radau", *engine_scipy.STABILISED):
         raise ValueError(f"{solver} takes no fixed steps; leave step= or choose dop853 or rk45.")
+    check_keep(keep)
     if reduce not in ("auto", "none"):
         raise ValueError(f"Unknown reduce {reduce!r}; choose from auto, none.")
     plan = Plan(
@@ -123,8 +127,8 @@ def _share(until, rtol):
     """The share of the first velocity that counts as rest, or None."""
     if until is None:
         return None
-    if until == "steady":
+    if isinstance(until, str) and until == "steady":
         return rtol
-    if not (is_number(until) and 0 < until < 1):
+    if not (is_number(until) and until is not True and 0 < until < 1):
         raise ValueError(f"until must be 'steady' or a share between 0 and 1, but is {until!r}.")
     return float(until)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -103,8 +104,6 @@ def keeping_of(keep, rule, task, w, ts, solver, path):
     """The laws to be kept or monitored, with the values they start from, or None."""
     if keep is None:
         return None
-    if keep not in ("all", "monitor") and not callable(keep):
-        raise ValueError(f"keep must be all, monitor, None or a law, but is {keep!r}.")
     if keep != "monitor":
         deep = any(not task.activation(k).smooth for k in range(1, len(rule.weights(w)) - 1))
         where = "kinks above the first layer are followed" if path is not None and deep else None
@@ -118,9 +117,16 @@ def keeping_of(keep, rule, task, w, ts, solver, path):
     return Keeping.of(kept, rule.at(ts[0]), w, ts[0]) if kept else None
 
 
+def check_keep(keep):
+    """Raise ValueError for what names no laws."""
+    named = keep is None or (isinstance(keep, str) and keep in ("all", "monitor"))
+    if not (named or callable(keep)):
+        raise ValueError(f"keep must be all, monitor, None or a law, but is {keep!r:.60}.")
+
+
 def is_own(keep):
     """Whether it is a law of the user's own."""
-    return callable(keep) and _plain(keep)[0] not in KINDS
+    return callable(keep) and (bool(getattr(keep, "args", ())) or _plain(keep)[0] not in KINDS)
 
 
 def _plain(keep):
@@ -143,12 +149,21 @@ def asked(keep, rule, task, w, ts):
         if not made:
             raise ValueError(f"keep='all' finds no law that {rule.name} is known to keep here.")
         return _proved(made, rule, task, w)
+    if is_own(keep):
+        return [own(keep, rule, task, w, pieces)]
     law, given = _plain(keep)
-    if law not in KINDS:
-        return [own(law, given, rule, task, w, pieces)]
+    for name in given:
+        if name not in signature(law).parameters:
+            raise ValueError(f"keep={law.__name__} takes no argument {name!r}.")
     hidden = range(len(rule.weights(w)) - 1)
     ks = [k for k in hidden if k == given.get("k", k)]
     made = [one for one in _of_law(law, rule, task, ks) if holds(one)]
+    for one in made:
+        if given.get("degree", one.degree) != one.degree:
+            raise ValueError(
+                f"keep={law.__name__} has degree {given['degree']}, but the activation of hidden"
+                f" layer {one.k} has degree {one.degree}."
+            )
     if not made:
         raise ValueError(
             f"keep needs a law that {rule.name} keeps here and to which a way back is known, but"
@@ -197,6 +212,8 @@ def _of_law(law, rule, task, ks):
         return []
     made = []
     for k in ks:
+        if isinstance(rule, DFA) and k != len(rule.B) - 1:
+            continue  # other layers keep nothing so
         phi = task.activation(k)
         fits = {"difference": True, "neuron": phi.degree is not None}
         fits |= {"neuron mirror": phi.degree == 1, "diagonal": phi.degree == 1}

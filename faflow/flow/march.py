@@ -76,9 +76,10 @@ def march(
             limit = Limit(piece, task, stops[-1], engine.stable(solver))
             if standing is not None and inside and standing.limit:
                 limit.resume(standing.limit)
-        resting = rest and (piece, task, rest)
+        resting, last = rest and (piece, task, rest), None
         for t, state in _turns(make, stops, tally, limit, relief, resting, stands):
-            if t in asked or tally.rested:
+            if (t in asked or tally.rested) and t != last:  # rest may be met at a time asked for
+                last = t
                 yield t, state
         if tally.rested:
             return
@@ -281,6 +282,8 @@ class Tally:
     def solver(self):
         """Which solvers ran, from when on."""
         first, *others = self.solvers
+        if others and self.runs and not self.runs[-1].accepted and others[-1][1] == self.run.t:
+            others.pop()  # it has taken no step
         return first[0] + "".join(f", from t = {t:.6g} {name}" for name, t in others)
 
     def look(self, done):

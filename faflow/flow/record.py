@@ -11,6 +11,8 @@ class Record:
     """Keeps the states of a run, or what `observe` says of them, and the last state."""
 
     def __init__(self, rule, observe, reduction=None, control=None):
+        if not isinstance(observe, dict | None):
+            raise TypeError(f"observe must be {{name: law}}, but is {observe!r:.60}.")
         self.rule, self.observe = rule, dict(observe or {})
         self.reduction, self.control = reduction, control
         self.ts, self.kept, self.last = [], [], ()

@@ -42,7 +42,7 @@ def reduce(rule, task, w0):
     diagonal.  On white inputs, where XXᵀ is a multiple of the identity on what it sees, also inputs
     and outputs: those that the targets and the first and the last layer span.  Or, for two layers
     of FA or DFA, the core, whose matrices have the size of the hidden layer, where that costs less.
-    Errors of two layers that are much wider than the hidden one are multiplied without being formed.
+    Errors of two layers with a narrow hidden one are multiplied without being formed.
     For chains of linear layers, squared loss, no biases; at any depth, with decay and rates.  Every
     part is proved of the rule, for every size, before it is done.
     Raises what `integrate` raises for bad input.
@@ -163,6 +163,8 @@ def _obstacle(rule, task, depth):
         return f"{rule.name} is no rule on a chain of layers by itself"
     if not all(phi is linear for phi in task.activations):
         return "the network is not linear"
+    if not task.X.any():
+        return "all inputs are zero"
     if task.loss is not squared:
         return f"the {task.loss.name} loss needs each sample by itself"
     names = rule.spaces(depth)

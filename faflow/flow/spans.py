@@ -82,8 +82,8 @@ def span(*matrices, most):
     """Orthonormal columns that span those of these, but for rounding; None if more than `most`."""
     sizes = [np.linalg.norm(M) for M in matrices]
     scaled = [M / size for M, size in zip(matrices, sizes, strict=True) if size]
-    if not scaled:
-        return np.zeros((len(matrices[0]), 0))
+    if not scaled:  # a single one, as there are no empty matrices
+        return np.eye(len(matrices[0]), 1)
     whole = np.hstack(scaled)
     if whole.size < LARGE:
         Q, sizes, _ = np.linalg.svd(whole, full_matrices=False)

@@ -14,8 +14,8 @@ class Unformed(Diagonal):
     def T(self):
         return Diagonal(self.n, self.entries)
 
-    def __rmatmul__(self, W):
-        return Hidden(super().__rmatmul__(W))
+    def __rmatmul__(self, M):
+        return Hidden(super().__rmatmul__(M))
 
 
 class Hidden:
