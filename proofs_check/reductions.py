@@ -12,6 +12,7 @@ import faflow as ff
 from faflow.derivatives import flat, unflat
 from faflow.flow.reduce import core
 from faflow.nets import replaced
+from faflow.plot import TIME, panels
 from faflow.testing import GradientInstead
 
 EXACT = 1e-12
@@ -46,6 +47,25 @@ def flows_alike(check, problem, on):
     on = f"{on}, until t = 3, by RK45 at rtol 1e-8, reduced and in full"
     check.at_most("difference of what two flows have moved", check.worst(off), 1e-10, on=on)
     check.at_most("difference in steps", check.worst(steps), 0, fall=1, on=on)
+
+
+def show(check, what, claimed, broken, bound, caption):
+    """Curves (label, times, values) of the claim and of a control, beside the bound."""
+    fig, ax = panels()
+    for color, (label, ts, values) in zip(("C0", "C1"), claimed, strict=False):
+        ax.semilogy(ts, np.maximum(values, 1e-17), color, label=label)
+    label, ts, values = broken
+    ax.semilogy(ts, np.maximum(values, 1e-17), "C3", label=f"control: {label}")
+    ax.axhline(bound, color="k", ls="--", lw=1, label="bound")
+    ax.set(xlabel=TIME, ylabel=what, ylim=(1e-17, 1e3))
+    ax.legend(fontsize=8, loc="upper left", ncols=2)
+    check.figure(fig, caption)
+
+
+def along(rule, task, w0):
+    """The flow in full, until t = 3."""
+    ts = np.linspace(0, 3, 31)
+    return ff.integrate(rule, task, w0, ts, reduce="none", kinks="ignore", **TIGHT)
 
 
 # Samples
@@ -93,6 +113,14 @@ def claim_sufficient_statistics(check):
     """
     velocities(check, "difference of velocities, relative", "6-5-4-3, 40 samples as 6")
     flows_alike(check, many_samples, "the same with decay")
+    curves = []
+    for kind, phi in ((ff.FA, "linear"), (ff.GD, "linear"), (ff.FA, "tanh")):
+        rule, task, w0 = many_samples(kind, 0, phi=phi)
+        sol, other = along(rule, task, w0), along(rule, turned(task), w0)
+        off = [apart(sol.at(k), other.at(k)) for k in range(len(sol))]
+        curves.append((f"{kind.__name__}, {phi}", sol.ts, off))
+    what, caption = "distance of the weights, relative", "Flows by 40 samples and by 6, 6-5-4-3."
+    show(check, what, curves[:2], curves[2], EXACT, caption)
 
 
 def control_sufficient_statistics_tanh(check):
@@ -167,6 +195,15 @@ def claim_low_rank(check):
     """
     spaces_kept(check, "9-2-3-8, Y of rank 2, XXᵀ = 0.64 I")
     flows_alike(check, low_rank, "the same")
+    curves = []
+    for kind, white in ((ff.FA, True), (ff.GD, True), (ff.FA, False)):
+        rule, task, w0 = low_rank(kind, 0, white)
+        sol = along(rule, task, w0)
+        off = [beside(sol.w[0][k] - w0[0], task.Y @ task.X.T, w0[0]) for k in range(1, len(sol))]
+        inputs = "white inputs" if white else "inputs that are not white"
+        curves.append((f"{kind.__name__}, {inputs}", sol.ts[1:], off))
+    what, caption = "share beside", "What W₁ moved beside the rows of YXᵀ and W₁(0), 9-2-3-8."
+    show(check, what, curves[:2], curves[2], 1e-11, caption)
 
 
 def control_low_rank_inputs(check):
@@ -257,6 +294,14 @@ def claim_core(check):
     made = core(rule, task, w0)
     far = apart(made.lift(made.rule(made.task, made.w0)), rule(task, w0))
     check.at_most("velocity by faflow's core, difference", far, EXACT, on="30-4-25, FA with decay")
+    curves, ts = [], np.linspace(0, 2, 11)
+    for white in (True, False):
+        rule, task, w0 = two_layers(ff.FA, 0, white=white)
+        sol = ff.integrate(rule, task, w0, ts, reduce="none", rtol=1e-10, solver="dop853")
+        off = [apart(by_core(rule, task, w0, ts[k]), sol.at(k)) for k in range(1, len(ts))]
+        curves.append(("white inputs" if white else "inputs that are not white", ts[1:], off))
+    what, caption = "distance of the weights, relative", "Flows by the core and in full, 30-4-25."
+    show(check, what, curves[:1], curves[1], 1e-8, caption)
 
 
 def control_core_gradient_descent(check):
