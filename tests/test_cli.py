@@ -230,7 +230,7 @@ REFUSED = [
     ("--sizes 64", "from 64 to 10, .* but is 64"),
     ("--engine gpu", "Unknown engine 'gpu'; choose from auto, scipy, diffrax"),
     ("--solver euler", "Unknown solver 'euler'; choose from dop853"),
-    ("--rtol 0", "rtol must be between 0 and 1"),
+    ("--rtol 0", "rtol must be between 2.2e-14 and 1"),
     ("--step -1", "step must be a positive .*-1"),
     ("--scale nan", "must be a finite number"),
     ("--decay inf", "decay must be finite"),

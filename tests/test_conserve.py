@@ -60,6 +60,17 @@ def test_a_state_near_the_level_set_goes_back_to_it_and_no_further_than_it_was_a
         assert gap(again, back) < 1e-12
 
 
+@pytest.mark.parametrize("name", ["FA", "GD, deep", "KolenPollack"])
+def test_a_state_off_by_little_more_than_rounding_is_led_no_further_away(name):
+    rule, task, w = made(name, decay=0)
+    keeping = Keeping.of(known(rule, task, w), rule, w, 0.0)
+    rng = np.random.default_rng(0)
+    for size in 2.0 ** -np.arange(30, 52):
+        off = tuple(W + size * rng.standard_normal(W.shape) for W in w)
+        back, away = keeping.returned(0.0, off)
+        assert max(keeping.away(0.0, back)) <= max(min(max(away), 2e-14), 5e-15)
+
+
 @pytest.mark.parametrize("name", ["GD", "GD, deep", "FA", "KolenPollack", "GD, neurons"])
 def test_where_no_layer_alone_can_the_nearest_state_is_taken(name):
     """What is moved is at right angles to the level set: to all directions that keep the laws."""

@@ -51,9 +51,9 @@ def test_the_state_is_left_as_it_was():
 def test_reduced_problems_have_no_product_with_the_identity():
     """Of X = I nothing is left: the error is written over the product it is made of."""
     rng = np.random.default_rng(0)
-    rule = ff.FA.random((30, 3, 20))
+    rule = ff.FA.random((30, 6, 20))
     reduction = ff.reduce(
-        rule, ff.Task.factorisation(rng.standard_normal((20, 30))), ff.init((30, 3, 20))
+        rule, ff.Task.factorisation(rng.standard_normal((20, 30))), ff.init((30, 6, 20))
     )
     w = tuple(W.copy() for W in reduction.w0)
     velocity = taped(reduction.rule, reduction.task, w)

@@ -29,6 +29,9 @@ ROUNDING = 1e-15
 """What is left of a law, relative to its value and to the mean |W|² of the matrices, that is taken
 for none; to correct it would move weights by more where a law hardly depends on them."""
 
+SYMMETRIC = "matrix", "mirror"
+"""Kinds of laws that are symmetric matrices."""
+
 SUMS = "neuron", "diagonal", "layer"
 """Kinds of laws that are sums of squares of rows, neuron by neuron or of all of them."""
 
@@ -191,8 +194,13 @@ class Keeper:
 
         def corrected(now):
             count, w, R = now
-            w = self._moved(rule, w, self._multipliers(rule, w, R, xp, loop), -1, xp)
-            return count + 1, w, tuple(left(w))
+            moved = self._moved(rule, w, self._multipliers(rule, w, R, xp, loop), -1, xp)
+            less = tuple(left(moved))
+            nearer = size(less) < size(R)  # where all is rounding it may lead away
+            pick = lambda ones, others: tuple(
+                xp.where(nearer, a, b) for a, b in zip(ones, others, strict=True)
+            )
+            return xp.where(nearer, count + 1, ROUNDS), pick(moved, w), pick(less, R)
 
         return loop(goes_on, corrected, (0, tuple(w), tuple(away)))[1]
 
@@ -211,7 +219,13 @@ class Keeper:
         )
         if len(self.kept) == 1:
             return alone(R)
-        return _conjugate(lambda L: self._forth(rule, w, L, xp), alone, tuple(R), xp, loop)
+        forth = lambda L: self._symmetric(self._forth(rule, w, L, xp))
+        return _conjugate(forth, alone, self._symmetric(R), xp, loop)
+
+    def _symmetric(self, parts):
+        """Without what rounding leaves of the antisymmetric, which conjugate gradients enlarge."""
+        both = zip(self.kept, parts, strict=True)
+        return tuple((R + R.T) / 2 if one.kind in SYMMETRIC else R for one, R in both)
 
     def _forth(self, rule, w, L, xp):
         """JJᵀL, by a difference, which is exact as all but the sign laws are quadratic."""
