@@ -356,6 +356,10 @@ WRONG = {
     ),
     "too long": (lambda: exact.gd_balanced(I3, (I3, I3), [1e300]), "ts must be at most 1e+06"),
     "colours": (lambda: exact.gd_balanced(Task(2 * I3, I3), (I3, I3), T), "needs whitened inputs"),
+    "unseen inputs": (
+        lambda: exact.gd_balanced(Task(I3[:, :2], I3[:, :2]), (I3, I3), T),
+        "needs W₁ with rows in the range of X, but 1.0e+00",
+    ),
     "tanh": (lambda: exact.gd_balanced(Task(I3, I3, "tanh"), (I3, I3), T), "linear network"),
 }
 

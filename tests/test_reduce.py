@@ -217,6 +217,47 @@ def test_what_is_all_zero_is_not_reduced_to_nothing(kind, engine):
                 np.testing.assert_allclose(a, b, atol=1e-7)
 
 
+def test_flows_known_in_closed_form_are_told_and_integrated_all_the_same():
+    draw = drawn()
+    Y, C = draw(5, 7), draw(3, 5)
+    X = orthonormal(draw(9, 7))
+    zero, ts = (np.zeros((3, 9)), np.zeros((5, 3))), [0.0, 0.3, 2.0]
+    for kind in (ff.FA, ff.DFA):
+        given = kind((C,)), ff.Task(X, Y), zero
+        path = ff.reduce(*given).closed(ts)
+        sol = ff.integrate(*given, ts, rtol=1e-11)
+        assert "closed" not in str(sol.made)
+        for one, other in zip(path, sol.w, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-9)
+    w0 = 0.5 * orthonormal(draw(7, 3)).T @ X.T, 0.5 * orthonormal(draw(5, 3))
+    given = ff.GD(), ff.Task(X, Y), w0
+    path, sol = ff.reduce(*given).closed(ts), ff.integrate(*given, ts, rtol=1e-11)
+    for k in range(len(ts)):
+        W1, W2 = sol.at(k)
+        np.testing.assert_allclose(path.network[k] @ X, W2 @ W1 @ X, atol=1e-8)
+        np.testing.assert_allclose(path.outputs[k], W2 @ W2.T, atol=1e-8)
+    w0 = 0.5 * orthonormal(draw(9, 3)).T, w0[1]  # also along what no sample shows
+    assert ff.reduce(ff.GD(), ff.Task(X, Y), w0).closed is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "X", "start"),
+    [
+        (ff.FA((drawn()(3, 5),), decay=0.1), np.eye(7), 0),
+        (ff.FA((drawn()(3, 5),), rates=(1.0, 2.0)), np.eye(7), 0),
+        (ff.FA((drawn()(3, 5),)), 2 * np.eye(7), 0),
+        (ff.FA((drawn()(3, 5),)), np.eye(7), 0.1),
+        (ff.GD(), np.eye(7), 0.1),  # not balanced
+        (ff.KolenPollack(), np.eye(7), 0),
+    ],
+)
+def test_other_flows_have_no_closed_form(rule, X, start):
+    draw = drawn(4)
+    state = rule.state((7, 3, 5)).values()
+    w0 = tuple(start * draw(*shape) for shape in state)
+    assert ff.reduce(rule, ff.Task(X, draw(5, 7)), w0).closed is None
+
+
 def test_laws_are_observed_on_the_full_state_and_runs_are_saved_in_full(tmp_path):
     rule, task, w0, _ = made(ff.FA, "low rank")
     law = {"law": laws.feedback_balance}

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..nets import matrix
+from ..nets import Task, matrix
 from .given import faded, target, times
 
 BALANCED = 1e-10
@@ -43,12 +43,20 @@ def gd_balanced(Y, w0, ts):
     derived anew in this project.  The error is that of a start as far off as it is from balanced,
     at most 1e-10 of the weights' squared norm, which a saddle makes grow as the flow does; there
     are never more modes than hidden units.
-    Y: (n, m), or a linear two-layer Task whose XXᵀ is a projector.  w0: W₁ (h, m) and W₂ (n, h).
+    Y: (n, m), or a linear two-layer Task whose XXᵀ is a projector.  w0: W₁ (h, m), of such a task
+        with rows in the range of X, as what no sample shows of W₁ stays, and W₂ (n, h).
     ts: (times,), at least 0, in any order, in units of 1/learning rate, up to 1e6/|F|.
     Returns `Products`.  Raises ValueError for what is not so.
     """
-    Y, ts = target(Y), times(ts)
+    task, Y, ts = Y, target(Y), times(ts)
     W1, W2 = _two_layers(w0, Y)
+    if isinstance(task, Task):
+        unseen = np.abs(W1 - W1 @ task.X @ task.X.T).max()
+        if not unseen <= BALANCED * np.abs(W1).max():
+            raise ValueError(
+                f"This solution needs W₁ with rows in the range of X, but {unseen:.1e} of it is"
+                " along inputs that no sample shows."
+            )
     m, balance = len(W1.T), W2.T @ W2 - W1 @ W1.T
     kept = np.trace(balance) / len(balance)
     scale = max(np.linalg.norm(W1, 2), np.linalg.norm(W2, 2)) ** 2

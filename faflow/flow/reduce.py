@@ -10,9 +10,12 @@ with orthonormal columns U, V and Q, so that nothing is left to solve on the way
 core of feedback alignment, which has no matrix larger than twice the hidden layer.
 """
 
+from functools import partial
+
 import numpy as np
 
 from ..derived import Derived
+from ..exact import fa_from_zero, gd_balanced
 from ..matrices.diagonal import Diagonal
 from ..matrices.unformed import Unformed
 from ..nets import linear, replaced, squared
@@ -45,9 +48,33 @@ def reduce(rule, task, w0):
     Errors of two layers with a narrow hidden one are multiplied without being formed.
     For chains of linear layers, squared loss, no biases; at any depth, with decay and rates.  Every
     part is proved of the rule, for every size, before it is done.
+    On inputs with XXᵀ a projector, two layers of FA or DFA from zero and of gradient descent from
+    balanced weights have closed forms, which come as ``.closed``, of times: `exact.fa_from_zero`,
+    the weights, and `exact.gd_balanced`, their `Products`, as there is none of the weights.
+    `integrate` does not take them, so that each can be held against the other.
     Raises what `integrate` raises for bad input.
     """
-    return _reduced(rule, ready(rule, task, w0), task, most_rank)
+    w0 = ready(rule, task, w0)
+    made = _reduced(rule, w0, task, most_rank)
+    return replaced(made, closed=_closed(rule, task, w0))
+
+
+def _closed(rule, task, w0):
+    """The closed form, a function of times, or None."""
+    plain = not rule.decays and rule.rates == 1 and len(w0) == 2
+    if not plain or type(rule) not in (GD, FA, DFA):
+        return None
+    if type(rule) is GD:
+        path = partial(gd_balanced, task, w0)
+    elif not any(W.any() for W in w0):
+        path = partial(fa_from_zero, task, rule.B[0])
+    else:
+        return None
+    try:
+        path([0.0])
+    except ValueError:  # which says what is not so
+        return None
+    return path
 
 
 def found(rule, task, w0, kept):

@@ -43,6 +43,7 @@ class Reduction:
     parts: what was done, in words.  left: why the rest was left alone.
     turns: the way back, a `Turn` for each matrix of the full state.
     recovery: the way back from a core to what is turned, or None.
+    closed: the solution in closed form, ``closed(ts)``, where `reduce` finds one, or None.
     """
 
     rule: Any
@@ -52,6 +53,7 @@ class Reduction:
     left: tuple = ()
     turns: tuple = field(default=(), repr=False)
     recovery: Any = field(default=None, repr=False)
+    closed: Any = field(default=None, repr=False)
 
     def __bool__(self):
         return bool(self.parts)
