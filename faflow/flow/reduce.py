@@ -10,12 +10,9 @@ with orthonormal columns U, V and Q, so that nothing is left to solve on the way
 core of feedback alignment, which has no matrix larger than twice the hidden layer.
 """
 
-from functools import partial
-
 import numpy as np
 
 from ..derived import Derived
-from ..exact import fa_from_zero, gd_balanced
 from ..matrices.diagonal import Diagonal
 from ..matrices.unformed import Unformed
 from ..nets import linear, replaced, squared
@@ -55,26 +52,7 @@ def reduce(rule, task, w0):
     Raises what `integrate` raises for bad input.
     """
     w0 = ready(rule, task, w0)
-    made = _reduced(rule, w0, task, most_rank)
-    return replaced(made, closed=_closed(rule, task, w0))
-
-
-def _closed(rule, task, w0):
-    """The closed form, a function of times, or None."""
-    plain = not rule.decays and rule.rates == 1 and len(w0) == 2
-    if not plain or type(rule) not in (GD, FA, DFA):
-        return None
-    if type(rule) is GD:
-        path = partial(gd_balanced, task, w0)
-    elif not any(W.any() for W in w0):
-        path = partial(fa_from_zero, task, rule.B[0])
-    else:
-        return None
-    try:
-        path([0.0])
-    except ValueError:  # which says what is not so
-        return None
-    return path
+    return replaced(_reduced(rule, w0, task, most_rank), full=(rule, task, w0))
 
 
 def found(rule, task, w0, kept):

@@ -1,6 +1,7 @@
 """What a reduction is: a smaller problem, and the way back to the full state."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import exp
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from ..rule import Piecewise
 from ..solution import Unfinished
+from .closed import closed_form
 
 ROUNDED = 10
 """Tolerances that rounding may take on the way back; of ROCK4 it took up to 0.7 by itself."""
@@ -43,7 +45,7 @@ class Reduction:
     parts: what was done, in words.  left: why the rest was left alone.
     turns: the way back, a `Turn` for each matrix of the full state.
     recovery: the way back from a core to what is turned, or None.
-    closed: the solution in closed form, ``closed(ts)``, where `reduce` finds one, or None.
+    full: the problem that is reduced, (rule, task, w0), if `reduce` made it.
     """
 
     rule: Any
@@ -53,7 +55,7 @@ class Reduction:
     left: tuple = ()
     turns: tuple = field(default=(), repr=False)
     recovery: Any = field(default=None, repr=False)
-    closed: Any = field(default=None, repr=False)
+    full: Any = field(default=None, repr=False)
 
     def __bool__(self):
         return bool(self.parts)
@@ -61,6 +63,11 @@ class Reduction:
     def __len__(self):
         """How many matrices the full state has."""
         return len(self.turns) or len(self.w0)
+
+    @cached_property
+    def closed(self):
+        """The solution in closed form, ``closed(ts)``, where there is one, or None."""
+        return self.full and closed_form(*self.full)
 
     @property
     def places(self):
