@@ -26,13 +26,13 @@ def tolerances(rtol, atol, single=False):
     for what, value in made.items():
         least = 100 * np.finfo(float).eps if what == "rtol" else 0
         if not (is_number(value) and least <= value < 1 and value > 0):
-            floor = f"{least:.2g}" if what == "rtol" else "0"
-            raise ValueError(f"{what} must be between {floor} and 1, but is {value!r}.")
+            raise ValueError(f"{what} must be between {least:.2g} and 1, but is {value!r}.")
     return {what: float(value) for what, value in made.items()}
 
 
 def is_number(value):
-    return isinstance(value, int | float | np.number) and np.isfinite(value)
+    plain = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return plain and np.isfinite(value)
 
 
 def is_single(precision, engine, solver, keep):

@@ -92,7 +92,7 @@ def integrate(
     controlled = tolerances(rtol, atol, single)
     budgets = {"step": step, "max_steps": max_steps, "max_seconds": max_seconds}
     for what, value in budgets.items():
-        if not (value is None or (is_number(value) and value > 0 and value is not True)):
+        if not (value is None or (is_number(value) and value > 0)):
             raise ValueError(f"{what} must be a positive number, but is {value!r}.")
     if max_steps is not None and max_steps != int(max_steps):
         raise ValueError(f"max_steps must be a whole number, but is {max_steps!r}.")
@@ -129,6 +129,6 @@ def _share(until, rtol):
         return None
     if isinstance(until, str) and until == "steady":
         return rtol
-    if not (is_number(until) and until is not True and 0 < until < 1):
+    if not (is_number(until) and 0 < until < 1):
         raise ValueError(f"until must be 'steady' or a share between 0 and 1, but is {until!r}.")
     return float(until)

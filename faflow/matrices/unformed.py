@@ -36,18 +36,18 @@ class Hidden:
 
 
 class Output:
-    """The output times a number, sWa."""
+    """The output, Wa."""
 
     __array_ufunc__ = None
 
-    def __init__(self, W, a, scale=1):
-        self.W, self.a, self.scale = W, a, scale
+    def __init__(self, W, a):
+        self.W, self.a = W, a
 
     def __rmul__(self, number):
-        return Output(self.W, self.a, number * self.scale)
+        return Output(number * self.W, self.a)
 
     def __rsub__(self, Y):
-        return Error(Y, self)
+        return Error(Y, self.W, self.a)
 
 
 class Error:
@@ -55,16 +55,14 @@ class Error:
 
     __array_ufunc__ = None
 
-    def __init__(self, Y, output, scale=1):
-        self.Y, self.output, self.scale = Y, output, scale
+    def __init__(self, Y, W, a, scale=1):
+        self.Y, self.W, self.a, self.scale = Y, W, a, scale
 
     def __rmul__(self, number):
-        return Error(self.Y, self.output, number * self.scale)
+        return Error(self.Y, self.W, self.a, number * self.scale)
 
     def __matmul__(self, M):
-        W, a = self.output.W, self.output.a
-        return self.scale * (self.Y @ M - self.output.scale * (W @ (a @ M)))
+        return self.scale * (self.Y @ M - self.W @ (self.a @ M))
 
     def __rmatmul__(self, M):
-        W, a = self.output.W, self.output.a
-        return self.scale * (M @ self.Y - self.output.scale * ((M @ W) @ a))
+        return self.scale * (M @ self.Y - (M @ self.W) @ self.a)
