@@ -10,7 +10,7 @@ import scipy.integrate
 from problems import one_layer, problem
 
 import faflow as ff
-from faflow.flow import engine_scipy
+from faflow.flow import engine_diffrax, engine_scipy
 from faflow.flow.control import Control, judged
 from faflow.flow.methods import tableau
 
@@ -109,14 +109,35 @@ def test_explicit_pairs_are_those_of_scipy_to_the_last_digit(solver):
     assert ours.order == theirs.error_estimator_order + 1
 
 
-def test_a_run_imports_nothing_of_scipy_that_it_does_not_need():
-    """Its import takes several times as long as a short run."""
+@pytest.mark.jax
+@pytest.mark.parametrize("solver", ["tsit5", "dopri5", "dopri8", "bosh3"])
+def test_explicit_pairs_are_those_of_diffrax_to_the_last_digit(solver):
+    dfx = pytest.importorskip("diffrax")
+    made = getattr(dfx, engine_diffrax.SOLVERS[solver])()
+    ours, theirs = tableau(solver), made.tableau
+    assert theirs.fsal
+    for row, expected in zip([*ours.A, ours.b][1:], theirs.a_lower, strict=True):
+        np.testing.assert_array_equal(row[: len(expected)], expected)
+        assert not row[len(expected) :].any()
+    np.testing.assert_array_equal(ours.errors, [theirs.b_error])
+    assert ours.order == made.error_order(dfx.ODETerm(lambda t, y, args: y))
+
+
+@pytest.mark.parametrize(
+    ("engine", "unneeded"),
+    [
+        ("scipy", ("scipy.", "jax")),
+        pytest.param("diffrax", ("scipy.", "diffrax", "equinox"), marks=pytest.mark.jax),
+    ],
+)
+def test_a_run_imports_nothing_that_it_does_not_need(engine, unneeded):
+    """SciPy's import takes several times as long as a short run, diffrax's as many."""
     made = (
         "import sys, numpy as np, faflow as ff;"
         "task = ff.Task.factorisation(np.random.default_rng(0).standard_normal((20, 20)));"
         "rule, w0 = ff.FA.random((20, 5, 20), seed=1), ff.init((20, 5, 20), seed=2);"
-        "ff.integrate(rule, task, w0, [0, 1]);"
-        "assert not any(name.startswith(('scipy.', 'jax')) for name in sys.modules), sys.modules"
+        f"ff.integrate(rule, task, w0, [0, 1], engine={engine!r});"
+        f"assert not any(name.startswith({unneeded}) for name in sys.modules), sys.modules"
     )
     subprocess.run([sys.executable, "-c", made], check=True)
 

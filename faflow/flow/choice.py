@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from ..extras import needs
+from ..extras import present
 from . import engine_diffrax, engine_scipy
 
 SOLVERS = [*dict.fromkeys([*engine_scipy.SOLVERS, *engine_diffrax.SOLVERS])]
@@ -82,7 +82,8 @@ def engine_of(engine, solver):
             engine = "scipy" if solver in engine_scipy.SOLVERS else "diffrax"
     module = engine_scipy if engine == "scipy" else engine_diffrax
     if module is engine_diffrax:
-        needs("diffrax", "jax")
+        for package in ("diffrax", "jax"):
+            present(package, "jax")  # not imported: that of diffrax is slow, and few runs need it
     if solver is not None and solver not in module.SOLVERS:
         known = ", ".join(module.SOLVERS)
         raise ValueError(f"The engine {engine} has no solver {solver!r}; choose from {known}.")

@@ -12,8 +12,8 @@ from .compiled import kept
 from .conserve import Keeper
 from .control import excess, judged, norms, velocity
 from .keeping import Keeping
-from .methods import reach
-from .pairs_diffrax import Pair
+from .methods import reach, tableau
+from .pairs_diffrax import Pair, Term
 from .radius import radius
 from .stabilised import method
 from .traced import joined, register, split
@@ -47,28 +47,17 @@ def has_accelerator():
     return jax.default_backend() != "cpu"
 
 
-@cache
 def order(solver):
     """Powers of the step that its error estimate falls with."""
-    import diffrax as dfx
-
     if solver in STABILISED:
         return method(solver).error_order
-    return getattr(dfx, SOLVERS[solver])().error_order(dfx.ODETerm(lambda t, y, args: y))
+    return tableau(solver).order
 
 
 @cache
 def stable(solver):
     """How far along the negative axis an explicit solver is stable, or None for others."""
-    import diffrax as dfx
-
-    if solver in STABILISED:
-        return None
-    tableau = getattr(dfx, SOLVERS[solver])().tableau
-    A = np.zeros((tableau.num_stages, tableau.num_stages))
-    for row, entries in enumerate(tableau.a_lower, start=1):
-        A[row, : len(entries)] = entries
-    return reach(A, np.asarray(tableau.b_sol, dtype=float))
+    return None if solver in STABILISED else reach(tableau(solver).A, tableau(solver).b)
 
 
 class Stepper:
@@ -187,20 +176,23 @@ class Compiled:
         return Compiled(*what)
 
     def __init__(self, plan, kind, slots, more):
-        import diffrax as dfx
         import jax
 
         solver, rtol, bounded, self.fixed, self.laws, self.single = kind
         self.plan, self.slots, self.more = plan, slots, more
-        self.term, self.order = dfx.ODETerm(self.field), order(solver)
+        self.order = order(solver)
+        self.term: Any
         self.solver: Any
         if solver in STABILISED:
+            from diffrax import ODETerm
+
             from . import stabilised_diffrax
 
             made = getattr(stabilised_diffrax, SOLVERS[solver])
             self.solver, self.stages = made(self.radius if bounded else None, rtol), None
+            self.term = ODETerm(self.field)
         else:
-            self.solver = Pair(getattr(dfx, SOLVERS[solver])().tableau)
+            self.term, self.solver = Term(self.field), Pair(tableau(solver))
             self.stages = self.solver.stages
         self.advance, self.memories, self.shapes = jax.jit(self._advance), {}, set()
 

@@ -35,7 +35,7 @@ class Tableau(NamedTuple):
 
 @cache
 def tableau(name):
-    """That of rk23, rk45 or dop853: SciPy's, whose import would take longer than a short run."""
+    """That of an explicit pair: SciPy's or diffrax's, whose import takes as long as many runs."""
     text = Path(__file__).with_name("pairs.txt").read_text(encoding="utf-8")
     lines = iter([line.split() for line in text.splitlines() if line[0] != "#"])
     numbers = lambda: [float(x) for x in next(lines)]

@@ -1,20 +1,24 @@
 """One step of diffrax's explicit pairs, written out: its own takes 1.2 to 1.6 times as long."""
 
-import numpy as np
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Term(NamedTuple):
+    """A vector field ``vf(t, y, args)`` in the form of diffrax's terms."""
+
+    vf: Callable
 
 
 class Pair:
-    """Steps of an embedded explicit pair by diffrax's tableau, in the form of its solvers.
+    """Steps of an embedded explicit pair, a `Tableau`, in the form of diffrax's solvers.
 
     What is taken from one step to the next is the velocity at its start.
     """
 
-    def __init__(self, tableau):
-        self.rows = [np.asarray(row, dtype=float) for row in tableau.a_lower]
-        if not tableau.fsal:
-            self.rows.append(np.asarray(tableau.b_sol, dtype=float))
-        self.errors = np.zeros(len(self.rows) + 1)
-        self.errors[: tableau.num_stages] = tableau.b_error
+    def __init__(self, pair):
+        self.rows = [row[:k] for k, row in enumerate(pair.A) if k] + [pair.b]
+        (self.errors,) = pair.errors
         self.stages = len(self.rows)
 
     def init(self, term, t0, t1, y0, args):
