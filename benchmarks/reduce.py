@@ -108,9 +108,10 @@ def main():
         rows.append(row(name, rule, task, w0, 5.0, Factored(rule, Y), not quick))
     X, Y = rng.standard_normal((784, many)), rng.standard_normal((10, many))
     rule = ff.FA.random((784, 100, 10), seed=1)
-    w0 = rule.start((784, 100, 10))
-    name = f"FA, 784-100-10, {many} samples"
-    rows.append(row(name, rule, ff.Task(X, Y), w0, 0, whole=False))
+    for bias in (False, True):
+        w0 = rule.start((784, 100, 10), bias=bias)
+        name = f"FA, 784-100-10{' with biases' * bias}, {many} samples"
+        rows.append(row(name, rule, ff.Task(X, Y, bias=bias), w0, 0, whole=False))
     print(table(columns, rows))
 
 

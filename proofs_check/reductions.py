@@ -138,6 +138,67 @@ def control_sufficient_statistics_biases(check):
     velocities(check, "difference of velocities, relative", "with biases", bias=True)
 
 
+# Biases
+
+
+def turned_beside_ones(task, scaled=True):
+    """The task with 7 samples for 40 of 6 inputs: ones times Q are ones again, √(40/7) times."""
+    d, many = task.X.shape
+    axes = np.linalg.qr(np.vstack([np.ones(many), task.X]).T)[0]
+    axes[:, 0] = 1 / np.sqrt(many)
+    first = np.linalg.qr(np.column_stack([np.ones(d + 1), np.eye(d + 1, d)]))[0]
+    first[:, 0] = 1 / np.sqrt(d + 1)
+    Q, c = axes @ first.T, np.sqrt(many / (d + 1))
+    scale = task.output_scale * (c if scaled else 1)
+    return replaced(task, X=task.X @ Q / c, Y=task.Y @ Q, output_scale=scale)
+
+
+def velocities_with_biases(check, on, **options):
+    seeds = range(check.tier(quick=3, full=10))
+    off = []
+    for kind in RULES:
+        for seed in seeds:
+            rule, task, w = many_samples(kind, seed, bias=True)
+            off.append(apart(rule(turned_beside_ones(task, **options), w), rule(task, w)))
+    on = f"{', '.join(kind.__name__ for kind in RULES)}; {on}, seeds 0-{len(seeds) - 1}"
+    name = "difference of velocities, relative"
+    check.at_most(name, check.worst(off), EXACT, fall=1e-3, on=on)
+
+
+def claim_statistics_with_biases(check):
+    r"""With biases a linear network sees of its data the mean, and what differs from it, alone.
+
+    Let orthonormal columns $Q$ span the rows of $X$ and of ones, $\mathbf 1_m^\top Q =
+    c\,\mathbf 1_n^\top$ with $c^2 = m/n$ for the $n$ turned samples of $m$.  Then $XQ/c$ with
+    targets $YQ$ and an output scale of $c$ times the old one move weights and biases as $X$ and
+    $Y$ do: at every layer inputs and ones are those of the turned samples, times $cQ^\top$.
+
+    Assumes: linear layers, squared loss, biases in every layer.
+    Source: derived in this project.
+    Class: derived
+    """
+    velocities_with_biases(check, "6-5-4-3 with biases, 40 samples as 7")
+    problem = lambda kind, seed: many_samples(kind, seed, bias=True)
+    flows_alike(check, problem, "the same with decay")
+    curves = []
+    for kind, scaled in ((ff.FA, True), (ff.GD, True), (ff.FA, False)):
+        rule, task, w0 = problem(kind, 0)
+        sol = along(rule, task, w0)
+        other = along(rule, turned_beside_ones(task, scaled), w0)
+        off = [apart(sol.at(k), other.at(k)) for k in range(len(sol))]
+        curves.append((f"{kind.__name__}{'' if scaled else ', output scale 1'}", sol.ts, off))
+    what, caption = (
+        "distance of the weights, relative",
+        "Flows by 40 samples and by 7, with biases.",
+    )
+    show(check, what, curves[:2], curves[2], EXACT, caption)
+
+
+def control_statistics_with_biases_scale(check):
+    """The output scale stays as it is, so that few samples count for few."""
+    velocities_with_biases(check, "with biases, output scale 1", scaled=False)
+
+
 # Low rank
 
 

@@ -64,19 +64,48 @@ def data(case):
             (30, 3, 40),
         ),
         "one layer": (ff.Task(draw(20, 12), draw(5, 12)), (20, 5), (12, 5)),
+        "biases": (biased(1 + draw(8, 90), draw(5, 90)), (8, 6, 7, 5), (8, 6, 7, 5)),
+        "biases, few samples": (biased(1 + draw(20, 12), draw(5, 12)), (20, 6, 5), (12, 6, 5)),
+        "biases, one line": (biased(draw(9, 1) @ draw(1, 90), draw(5, 90)), (9, 6, 5), (1, 6, 5)),
+        "biases, off a line": (
+            biased(draw(9, 1) + draw(9, 1) @ draw(1, 90), draw(5, 90)),
+            (9, 6, 5),
+            (2, 6, 5),
+        ),
+        "biases, one sample often": (
+            biased(np.ones((9, 30)), np.full((5, 30), 0.5)),
+            (9, 6, 5),
+            (1, 6, 5),
+        ),
+        "biases, many outputs": (
+            biased(draw(9, 50), draw(40, 2) @ draw(2, 50)),
+            (9, 4, 40),
+            (9, 4, 7),
+        ),
+        "biases, one layer": (biased(draw(20, 12), draw(5, 12)), (20, 5), (12, 5)),
     }[case]
 
 
 CASES = ("many samples", "few samples", "unseen inputs", "low rank", "low rank, deep", "white")
 CASES += ("white, of some inputs", "scaled output", "many outputs", "one layer")
-CASES += ("full rank", "errors not formed")
+CASES += ("full rank", "errors not formed", "biases", "biases, few samples", "biases, one line")
+CASES += ("biases, off a line", "biases, one sample often", "biases, many outputs")
+CASES += ("biases, one layer",)
+
+
+def biased(X, Y):
+    return ff.Task(X, Y, bias=True, output_scale=0.7)
 
 
 def made(kind, case, **options):
     task, sizes, left = data(case)
     rates = tuple(np.linspace(1, 2, len(sizes) - 1))
     rule = kind.random(sizes, seed=1, rates=rates, **options)
-    return rule, task, rule.start(sizes, scale=0.5), left
+    w0 = rule.start(sizes, scale=0.5, bias=task.bias)
+    if task.bias:  # which start at zero
+        layers = len(sizes) - 1
+        w0 = (*(np.hstack([W[:, :-1], 0.3 + 0 * W[:, -1:]]) for W in w0[:layers]), *w0[layers:])
+    return rule, task, w0, left
 
 
 def far(one, other):
@@ -94,7 +123,7 @@ def test_the_smaller_problem_moves_as_the_full_one_does(kind, case):
     outputs = left[-1] if kind is not ff.SignFA or len(left) == 2 else len(task.Y)
     weights = reduction.rule.weights(small)
     assert [W.shape for W in weights] == [
-        (above, below) for below, above in pairwise((*left[:-1], outputs))
+        (above, below + task.bias) for below, above in pairwise((*left[:-1], outputs))
     ]
     assert far(reduction.lift(small), w) < EXACT
     for _ in range(5):
@@ -146,7 +175,9 @@ def test_a_reduced_run_takes_the_steps_of_the_full_one(kind, case, solver):
 
 
 @pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
-@pytest.mark.parametrize("case", ["few samples", "low rank", "unseen inputs", "errors not formed"])
+@pytest.mark.parametrize(
+    "case", ["few samples", "low rank", "unseen inputs", "errors not formed", "biases"]
+)
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
 def test_a_reduced_run_ends_where_the_full_one_does(kind, case, engine):
     rule, task, w0, _ = made(kind, case, decay=ff.Piecewise((0.5,), (0.3, 0.1)))
@@ -305,7 +336,7 @@ TASK = ff.Task(drawn()(6, 30), drawn(1)(4, 30))
     ("rule", "task", "why"),
     [
         (ff.FA, ff.Task(TASK.X, TASK.Y, "tanh"), "the network is not linear"),
-        (ff.FA, ff.Task(TASK.X, TASK.Y, bias=True), "biases, which tell samples apart"),
+        (ff.FA, ff.Task(TASK.X[:, :7], TASK.Y[:, :7], bias=True), "samples differ in most of the"),
         (ff.FA, ff.Task(TASK.X, np.sign(TASK.Y), loss="logistic"), "logistic loss needs each"),
         (Squaring, TASK, "words cannot follow Squaring"),
         (Clipping, TASK, "words cannot follow Clipping"),
@@ -348,9 +379,11 @@ def test_signs_of_weights_do_not_turn_with_the_outputs():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_part_is_proved_for_every_size(kind, depth):
     for spaces in (("samples", "in"), ("in",), ("out",)):
-        reason = unproved(kind(), depth, spaces)
-        turned = kind is ff.SignFA and spaces == ("out",) and depth > 1
-        assert (reason is None) == (not turned), reason
+        for bias in (False, True):
+            reason = unproved(kind(), depth, spaces, bias)
+            turned = kind is ff.SignFA and spaces == ("out",) and depth > 1
+            turned |= bias and spaces == ("in",)  # ones are an input that is not white with others
+            assert (reason is None) == (not turned), reason
 
 
 class Forgetting(ff.FA):

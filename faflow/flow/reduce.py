@@ -23,7 +23,7 @@ from ..symbolic.reductions import core_unproved, unproved
 from .checks import ready
 from .core import cored, most_rank
 from .reduction import Reduction, Turn
-from .spans import ROUNDING, low_rank, on_axes, span, surely_exceeds
+from .spans import ROUNDING, beside_ones, low_rank, on_axes, span, surely_exceeds
 
 WHITE = 1e-13
 """How far singular values may differ, relative to them, that are taken for one."""
@@ -43,8 +43,10 @@ def reduce(rule, task, w0):
     and outputs: those that the targets and the first and the last layer span.  Or, for two layers
     of FA or DFA, the core, whose matrices have the size of the hidden layer, where that costs less.
     Errors of two layers with a narrow hidden one are multiplied without being formed.
-    For chains of linear layers, squared loss, no biases; at any depth, with decay and rates.  Every
-    part is proved of the rule, for every size, before it is done.
+    With biases, samples: one more than X has directions in which samples differ, ones remaining
+    ones, at a larger output scale; inputs: those that samples span; and outputs.
+    For chains of linear layers and squared loss; at any depth, with decay and rates.  Every part is
+    proved of the rule, for every size, before it is done.
     On inputs with XXᵀ a projector, two layers of FA or DFA from zero and of gradient descent from
     balanced weights have closed forms, which come as ``.closed``, of times: `exact.fa_from_zero`,
     the weights, and `exact.gd_balanced`, their `Products`, as there is none of the weights.
@@ -79,9 +81,11 @@ def core(rule, task, w0):
 
 def _reduced(rule, w0, task, most_rank, quick=False):
     depth = len(rule.weights(w0))
-    obstacle = _obstacle(rule, task, depth) or unproved(rule, depth, ("samples", "in"))
+    obstacle = _obstacle(rule, task, depth) or unproved(rule, depth, ("samples", "in"), task.bias)
     if obstacle:
         return Reduction(rule, task, w0, left=(obstacle,))
+    if task.bias:
+        return _with_biases(rule, w0, task, depth, quick)
     parts, left, sides = [], [], {}
     U, scales, Y = on_axes(task)
     if scales is None:
@@ -105,24 +109,21 @@ def _reduced(rule, w0, task, most_rank, quick=False):
         return cored(turned, A, scale)
     if not white:
         left.append("inputs are not white, so that errors do not stay in the span of the targets")
-    for space in ("in", "out") if white else ("out",):
-        if rows is None:
-            basis = None
-        elif space == "in":
+    if white:
+        basis = reason = None
+        if rows is not None:
             first = w0[0] if scales is None else w0[0] @ U
             basis = span(rows.T, first.T, most=PAYS * rows.shape[1])
-        else:
-            basis = span(columns, w0[depth - 1], most=PAYS * len(columns))
-        reason = unproved(rule, depth, (space,))
+            reason = unproved(rule, depth, ("in",))
         if basis is None or reason:
-            left.append(reason or f"targets and weights span most of the {space}puts")
-            continue
-        parts.append(f"{len(basis)} {space}puts as {basis.shape[1]}")
-        sides[space] = sides[space] @ basis if space in sides else basis
-        if space == "in":
-            rows = rows @ basis
+            left.append(reason or "targets and weights span most of the inputs")
         else:
-            columns = basis.T @ columns
+            parts.append(f"{len(basis)} inputs as {basis.shape[1]}")
+            sides["in"] = sides["in"] @ basis if "in" in sides else basis
+            rows = rows @ basis
+    basis = _outputs(rule, task, w0, depth, columns, rows, parts, left)
+    if basis is not None:
+        sides["out"], columns = basis, basis.T @ columns
     Y = columns if rows is None else columns @ rows
     X = _diagonal(scales, Y.shape[1])
     if type(rule) in (GD, FA, DFA, KolenPollack) and depth == 2:
@@ -134,13 +135,59 @@ def _reduced(rule, w0, task, most_rank, quick=False):
     return _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))
 
 
+def _outputs(rule, task, w0, depth, columns, rows, parts, left):
+    """Orthonormal columns in whose span errors stay, or None where that is most of the outputs.
+
+    columns, rows: targets of low rank as their product; rows is None where they are of none.
+    """
+    basis = None
+    if rows is not None:
+        basis = span(columns, w0[depth - 1], most=PAYS * len(columns))
+    reason = unproved(rule, depth, ("out",), task.bias)
+    if basis is None or reason:
+        left.append(reason or "targets and weights span most of the outputs")
+        return None
+    parts.append(f"{len(basis)} outputs as {basis.shape[1]}")
+    return basis
+
+
+def _with_biases(rule, w0, task, depth, quick):
+    """The reduction of a network with biases: samples as few as turn so that ones stay ones."""
+    parts, left, sides, (inputs, samples) = [], [], {}, task.X.shape
+    U, X, Y, c = beside_ones(task)
+    if U.shape[1] > PAYS * inputs:
+        U, X = None, U @ X
+    if X.shape[1] > PAYS * samples:
+        X, Y, c = (task.X if U is None else U.T @ task.X), task.Y, 1.0
+        left.append("samples differ in most of the directions that so many can")
+    else:
+        parts.append(f"{samples} samples as {X.shape[1]}")
+    if U is None:
+        left.append("samples span most of the inputs, which are not white where there are biases")
+    else:
+        parts.append(f"{inputs} inputs as {U.shape[1]}")
+        sides["in"] = U
+        sides["in+1"] = np.pad(U, (0, 1))
+        sides["in+1"][-1, -1] = 1
+    columns, rows = low_rank(Y, int(PAYS * max(Y.shape)), quick) or (Y, None)
+    basis = _outputs(rule, task, w0, depth, columns, rows, parts, left)
+    if basis is not None:
+        sides["out"], columns = basis, basis.T @ columns
+    if not parts:
+        return Reduction(rule, task, w0, left=tuple(left))
+    Y = columns if rows is None else columns @ rows
+    small = replaced(task, X=X, Y=Y, output_scale=c * task.output_scale)
+    return _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))
+
+
 def _diagonal(scales, n):
     return Diagonal(n, None if scales is None else np.resize(scales, n))
 
 
 def _made(rule, small, w0, depth, sides, parts, left):
     """The reduction to these sides of the spaces."""
-    both = [tuple(map(sides.get, pair)) for pair in rule.state(rule.spaces(depth)).values()]
+    kinds = rule.state(rule.spaces(depth), small.bias).values()
+    both = [tuple(map(sides.get, pair)) for pair in kinds]
     state, turns = [], []
     for M, (rows, cols), layer in zip(w0, both, rule.layers(w0), strict=True):
         state.append(_turned(M, rows, cols))
@@ -175,4 +222,4 @@ def _obstacle(rule, task, depth):
     names = rule.spaces(depth)
     if (names[0], names[-1]) != ("in", "out"):
         return f"{rule.name} has names of its own for inputs and outputs"
-    return "there are biases, which tell samples apart" if task.bias else None
+    return None

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..nets import replaced
+
 ROUNDING = 1e-14
 """Share of a matrix below which directions are none of its own."""
 
@@ -45,6 +47,32 @@ def on_axes(task):
     seen = (squares > least) | ~none
     s = np.sqrt(np.maximum(squares[seen], least))
     return U[:, seen], s, pulls[:, seen] / s
+
+
+def beside_ones(task):
+    """U, X', Y', c with X = cUX'Qᵀ, Y' = YQ and 1ᵀ = c1ᵀQᵀ, U and Q having orthonormal columns.
+
+    The fewest samples that turn so, for layers with biases: one more than X has directions in which
+    samples differ.  They are c² to one: the same samples, at an output scale c times as large.
+    """
+    many = task.X.shape[1]
+    mean = lambda M: M.mean(axis=1, keepdims=True)
+    x, y = mean(task.X), mean(task.Y)
+    U, s, Y = on_axes(replaced(task, X=task.X - x, Y=task.Y - y))
+    few = len(s) + 1
+    along = U.T @ x
+    over = x - U @ along
+    over -= U @ (U.T @ over)
+    size = np.linalg.norm(over)
+    if size > ROUNDING * np.linalg.norm(x):
+        U, along = np.hstack([U, over / size]), np.vstack([along, size])
+    turn = np.full(few, 1 / np.sqrt(few))  # Householder's, of the first axis to that of ones
+    turn[0] -= 1
+    R = np.eye(few) - 2 * np.outer(turn, turn) / (turn @ turn or 1.0)
+    X = np.hstack([np.sqrt(many) * along, np.eye(U.shape[1], len(s)) * s]) @ R
+    Y = np.hstack([np.sqrt(many) * y, Y]) @ R
+    c = float(np.sqrt(many / few))
+    return U, X / c, Y, c
 
 
 def low_rank(Y, most, quick=False):

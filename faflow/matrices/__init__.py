@@ -114,7 +114,7 @@ def with_ones(a):
     """`a` with a row of ones below it, the input of a layer with biases."""
     if isinstance(a, Words):
         J, o = a.alphabet.augmentation(a.rows)
-        return J @ a + o @ a.alphabet.ones()
+        return J @ a + o @ a.alphabet.ones(a.cols)
     if isinstance(a, Jet):
         return a.with_ones()
     if isinstance(a, Dual):  # the ones stand still

@@ -19,6 +19,7 @@ class Alphabet:
     def __init__(self, samples="samples"):
         self.samples = samples
         self.letters, self.relations, self.augmented = {}, [], {}
+        self.ones_known = {}
 
     def letter(self, name, rows, cols, *, diagonal=False, mask=False):
         """The matrix `name` from space `cols` to space `rows`, as a word of one letter."""
@@ -72,9 +73,17 @@ class Alphabet:
             self.augmented[space] = J, o
         return self.augmented[space]
 
-    def ones(self):
-        """The row of ones, one for each sample."""
-        return self.identity("1") if self.samples == "1" else self.letter("ones", "1", self.samples)
+    def ones(self, space=None):
+        """The row of ones, one for each sample, or for each dimension of `space`.
+
+        A letter, unless ``ones_known[space]`` says what words it is equal to.
+        """
+        space = self.samples if space is None else space
+        if space == "1":
+            return self.identity("1")
+        name = "ones" if space == self.samples else f"ones_{space}"
+        known = self.ones_known.get(space)
+        return self.letter(name, "1", space) if known is None else known
 
 
 class Words(Plain):

@@ -9,10 +9,13 @@ from ..rule import of_layer
 from .problems import problem_task
 
 
-def unproved(rule, depth, spaces):
-    """Why the reduction of these spaces is not proved of the rule, or None where it is."""
+def unproved(rule, depth, spaces, bias=False):
+    """Why the reduction of these spaces is not proved of the rule, or None where it is.
+
+    bias: with biases, for which samples are turned so that ones become a multiple of ones.
+    """
     what = f"does not keep to a part of the {spaces[-1]}puts"
-    return _refuted(rule, depth, what, _both, spaces)
+    return _refuted(rule, depth, what, _both, spaces, bool(bias))
 
 
 def core_unproved(rule, depth):
@@ -44,7 +47,7 @@ def _unequal(kind, own, depth, what, both, *about):
     return None if same else f"{kind.__name__} {what}"
 
 
-def _both(rule, depth, spaces):
+def _both(rule, depth, spaces, bias):
     """Velocities of the full problem, and those of the reduced one brought back, as words."""
     alphabet, names, white = Alphabet(), rule.spaces(depth), spaces == ("in",)
     small = {name: f"{name}'" if name in spaces else name for name in (*names, "samples")}
@@ -53,6 +56,15 @@ def _both(rule, depth, spaces):
     }
     for name, P in sides.items():
         alphabet.relate(P.T @ P, alphabet.identity(small[name]))
+    scale, constant = 5, 3 if bias and "samples" in spaces else 1
+    if constant != 1:  # ones as a multiple of ones: of fewer samples, that much larger each
+        ones = alphabet.ones(small["samples"])
+        alphabet.ones_known["samples"] = constant * (ones @ sides["samples"].T)
+    for name in names if bias else ():
+        small[f"{name}+1"] = f"{small[name]}+1"
+        if name in sides:
+            (J, o), (J_small, o_small) = map(alphabet.augmentation, (name, small[name]))
+            sides[f"{name}+1"] = J @ sides[name] @ J_small.T + o @ o_small.T
     times = lambda P, M: M if P is None else P @ M
     back = lambda M, rows, cols: times(sides.get(cols), times(sides.get(rows), M).T).T
 
@@ -60,11 +72,12 @@ def _both(rule, depth, spaces):
         """What a matrix has beside the columns that are kept."""
         if cols not in sides:
             return 0
-        N = alphabet.letter(f"N_{name}", rows, cols)
-        alphabet.relate(N @ sides[cols], 0)
-        return N
+        bare = cols.removesuffix("+1")
+        N = alphabet.letter(f"N_{name}", rows, bare)
+        alphabet.relate(N @ sides[bare], 0)
+        return N if cols == bare else N @ alphabet.augmentation(bare)[0].T
 
-    kinds = rule.state(names)
+    kinds = rule.state(names, bias)
     reduced = tuple(alphabet.letter(k, small[r], small[c]) for k, (r, c) in kinds.items())
     apart = [0 if white else beside(k, r, c) for k, (r, c) in kinds.items()]
     both = list(zip(reduced, kinds.values(), apart, strict=True))
@@ -81,12 +94,13 @@ def _both(rule, depth, spaces):
     else:
         X = alphabet.letter("X", small[names[0]], small["samples"])
         Y = alphabet.letter("Y", small[names[-1]], small["samples"])
-        X_full = back(X, names[0], "samples")
+        X_full = constant * back(X, names[0], "samples")
         rest = beside("Y", names[-1], "samples")  # of the targets, which no step can reach
         Y_full = back(Y, names[-1], "samples") + rest
-    task = problem_task(X, Y, linear, squared, False)
-    moved = replaced(rule, B=B)(task.with_data(X_full, Y_full), full)
-    made = replaced(rule, B=inner)(task, reduced)
+    task = problem_task(X, Y, linear, squared, bias)
+    whole = replaced(task.with_data(X_full, Y_full), output_scale=scale)
+    moved = replaced(rule, B=B)(whole, full)
+    made = replaced(rule, B=inner)(replaced(task, output_scale=scale * constant), reduced)
     layers = rule.layers(full)
     kept = [
         back(V, *pair) - (0 if isinstance(N, int) else of_layer(rule.decay, layer) * N)
