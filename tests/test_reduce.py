@@ -11,6 +11,7 @@ import faflow as ff
 from faflow import laws
 from faflow.flow.radius import radius
 from faflow.flow.reduce import low_rank, unproved
+from faflow.matrices import Mirrored, mirror, with_ones
 from faflow.matrices.diagonal import Diagonal
 from faflow.nets import replaced
 
@@ -82,6 +83,12 @@ def data(case):
             (9, 4, 40),
             (9, 4, 7),
         ),
+        "biases, many inputs": (biased(draw(130, 300) / 9, draw(5, 300)), (130, 6, 5), (130, 6, 5)),
+        "biases, off a plane": (
+            biased((draw(200, 1) + draw(200, 135) @ draw(135, 300) / 9) / 9, draw(5, 300)),
+            (200, 6, 5),
+            (136, 6, 5),
+        ),
         "biases, one layer": (biased(draw(20, 12), draw(5, 12)), (20, 5), (12, 5)),
     }[case]
 
@@ -90,7 +97,10 @@ CASES = ("many samples", "few samples", "unseen inputs", "low rank", "low rank, 
 CASES += ("white, of some inputs", "scaled output", "many outputs", "one layer")
 CASES += ("full rank", "errors not formed", "biases", "biases, few samples", "biases, one line")
 CASES += ("biases, off a line", "biases, one sample often", "biases, many outputs")
-CASES += ("biases, one layer",)
+CASES += ("biases, one layer", "biases, many inputs", "biases, off a plane")
+
+
+BIASED = ("biases", "biases, off a plane")
 
 
 def biased(X, Y):
@@ -176,7 +186,7 @@ def test_a_reduced_run_takes_the_steps_of_the_full_one(kind, case, solver):
 
 @pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
 @pytest.mark.parametrize(
-    "case", ["few samples", "low rank", "unseen inputs", "errors not formed", "biases"]
+    "case", ["few samples", "low rank", "unseen inputs", "errors not formed", *BIASED]
 )
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
 def test_a_reduced_run_ends_where_the_full_one_does(kind, case, engine):
@@ -436,6 +446,26 @@ def test_a_diagonal_matrix_multiplies_as_its_entries_do():
         assert D.shape == (4, 4)
         np.testing.assert_array_equal(A @ D, A @ full)
         np.testing.assert_array_equal(D.T @ A.T, full @ A.T)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_mirrored_inputs_multiply_as_their_entries_do(n):
+    """Also with ones below; their rows are turned from [a, diag(s)] by a symmetric turn."""
+    draw = drawn()
+    a, s, E = draw(n, 1), draw(1, n)[0], draw(3, n + 1)
+    X = Mirrored.of(a, s)
+    v = mirror(n + 1)
+    R = np.eye(n + 1) - 2 * np.outer(v, v)
+    ones = np.full((1, n + 1), 1 / np.sqrt(n + 1))
+    np.testing.assert_allclose(np.eye(1, n + 1) @ R, ones, atol=EXACT)
+    dense = np.hstack([a, np.diag(s)]) @ R
+    both = with_ones(dense)
+    for given, full in ((X, dense), (with_ones(X), both)):
+        M = draw(3, len(full))
+        assert given.shape == full.shape
+        assert given.T.shape == full.T.shape
+        np.testing.assert_allclose(M @ given, M @ full, atol=EXACT)
+        np.testing.assert_allclose(E @ given.T, E @ full.T, atol=EXACT)
 
 
 def test_nearly_dependent_inputs_keep_their_pull():

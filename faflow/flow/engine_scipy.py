@@ -45,7 +45,7 @@ def _method(solver, rule, task, w, field, control):
         return collocation.Gauss(field)
     if solver not in STABILISED:
         return Pair(tableau(solver), field)
-    inputs = square(task.X)
+    inputs = None if task.bias else square(task.X)
     bound = lambda w: radius(rule, task, w, inputs=inputs)
     return Chebyshev(solver, field, control.rtol, None if bound(w) is None else bound)
 

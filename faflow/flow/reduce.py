@@ -13,6 +13,7 @@ core of feedback alignment, which has no matrix larger than twice the hidden lay
 import numpy as np
 
 from ..derived import Derived
+from ..matrices import Mirrored
 from ..matrices.diagonal import Diagonal
 from ..matrices.unformed import Unformed
 from ..nets import linear, replaced, squared
@@ -155,9 +156,10 @@ def _with_biases(rule, w0, task, depth, quick):
     """The reduction of a network with biases: samples as few as turn so that ones stay ones."""
     parts, left, sides, (inputs, samples) = [], [], {}, task.X.shape
     U, X, Y, c = beside_ones(task)
-    if U.shape[1] > PAYS * inputs:
-        U, X = None, U @ X
-    if X.shape[1] > PAYS * samples:
+    few = X.shape[1] <= PAYS * samples
+    if U.shape[1] > PAYS * inputs and not (few and isinstance(X, Mirrored)):
+        U, X = None, X if isinstance(X, Mirrored) else U @ X
+    if not few:
         X, Y, c = (task.X if U is None else U.T @ task.X), task.Y, 1.0
         left.append("samples differ in most of the directions that so many can")
     else:
@@ -165,7 +167,8 @@ def _with_biases(rule, w0, task, depth, quick):
     if U is None:
         left.append("samples span most of the inputs, which are not white where there are biases")
     else:
-        parts.append(f"{inputs} inputs as {U.shape[1]}")
+        same = f"{inputs} inputs on their axes"
+        parts.append(same if len(U) == U.shape[1] else f"{inputs} inputs as {U.shape[1]}")
         sides["in"] = U
         sides["in+1"] = np.pad(U, (0, 1))
         sides["in+1"][-1, -1] = 1

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..matrices import Mirrored, mirror
 from ..nets import replaced
 
 ROUNDING = 1e-14
@@ -18,6 +19,9 @@ LARGE = 100_000
 
 HOPELESS = 0.6
 """Share of the rank allowed from which one that is guessed from many columns is taken for more."""
+
+DENSE = 128
+"""Axes up to which inputs beside ones are multiplied as a dense matrix: by fewer calls."""
 
 SEEN = 256
 """Columns from which on a rank is guessed: up to them little is spent."""
@@ -54,25 +58,28 @@ def beside_ones(task):
 
     The fewest samples that turn so, for layers with biases: one more than X has directions in which
     samples differ.  They are c² to one: the same samples, at an output scale c times as large.
+    With many such directions X' is `Mirrored`, with one more if the mean is in none of them.
     """
     many = task.X.shape[1]
     mean = lambda M: M.mean(axis=1, keepdims=True)
     x, y = mean(task.X), mean(task.Y)
     U, s, Y = on_axes(replaced(task, X=task.X - x, Y=task.Y - y))
-    few = len(s) + 1
     along = U.T @ x
     over = x - U @ along
     over -= U @ (U.T @ over)
     size = np.linalg.norm(over)
     if size > ROUNDING * np.linalg.norm(x):
         U, along = np.hstack([U, over / size]), np.vstack([along, size])
-    turn = np.full(few, 1 / np.sqrt(few))  # Householder's, of the first axis to that of ones
-    turn[0] -= 1
-    R = np.eye(few) - 2 * np.outer(turn, turn) / (turn @ turn or 1.0)
-    X = np.hstack([np.sqrt(many) * along, np.eye(U.shape[1], len(s)) * s]) @ R
-    Y = np.hstack([np.sqrt(many) * y, Y]) @ R
-    c = float(np.sqrt(many / few))
-    return U, X / c, Y, c
+    if len(along) > len(s) > DENSE:
+        s, Y = np.append(s, 0.0), np.pad(Y, ((0, 0), (0, 1)))
+    few = len(s) + 1
+    v, c = mirror(few), float(np.sqrt(many / few))
+    mirrored = lambda M: M - np.outer(M @ (2 * v), v)
+    Y = mirrored(np.hstack([np.sqrt(many) * y, Y]))
+    along, s = np.sqrt(few) * along, s / c
+    if len(s) > DENSE:
+        return U, Mirrored.of(along, s), Y, c
+    return U, mirrored(np.hstack([along, np.eye(U.shape[1], len(s)) * s])), Y, c
 
 
 def low_rank(Y, most, quick=False):

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..matrices import Mirrored
 from ..matrices.diagonal import Diagonal
 from ..matrices.unformed import Unformed
 from ..nets import Task, replaced
@@ -12,11 +13,16 @@ from ..nets import Task, replaced
 
 @lru_cache(maxsize=1)
 def register(jax):
-    """Tell JAX what numbers diagonal matrices have."""
+    """Tell JAX what numbers matrices have that are not arrays."""
     for kind in (Diagonal, Unformed):
         jax.tree_util.register_pytree_node(
             kind, lambda D: ((D.entries,), D.n), lambda n, parts, kind=kind: kind(n, *parts)
         )
+    jax.tree_util.register_pytree_node(
+        Mirrored,
+        lambda M: ((M.first, M.back, M.s), (M.turned, M.ones)),
+        lambda more, parts: Mirrored(*parts, *more),
+    )
 
 
 def split_rule(rule):

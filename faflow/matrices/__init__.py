@@ -17,6 +17,8 @@ from .exact_entries import Expression as Expression
 from .exact_entries import Polynomial as Polynomial
 from .jets import Jet as Jet
 from .jets import residue as residue
+from .mirrored import Mirrored as Mirrored
+from .mirrored import mirror as mirror
 from .normal import Letter as Letter
 from .residues import Span as Span
 from .residues import null_space
@@ -115,7 +117,7 @@ def with_ones(a):
     if isinstance(a, Words):
         J, o = a.alphabet.augmentation(a.rows)
         return J @ a + o @ a.alphabet.ones(a.cols)
-    if isinstance(a, Jet):
+    if isinstance(a, Jet | Mirrored):
         return a.with_ones()
     if isinstance(a, Dual):  # the ones stand still
         moved = with_ones(a.moved) - with_ones(a.moved - a.moved)
