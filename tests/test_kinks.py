@@ -265,6 +265,40 @@ def test_equal_samples_slide_as_one(kind):
     assert {(0, i, s + 5) for _, i, s in pairs if s < 2} == {p for p in pairs if p[2] >= 5}
 
 
+@pytest.mark.parametrize("phi", ["relu", "leaky_relu(0.2)", ("relu", "tanh")])
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
+def test_samples_of_one_line_have_one_kink(kind, phi):
+    """Twice an input slides by the same slope, its opposite by the other one: also deep ones."""
+    sizes, slid = (3, 5, 2) if isinstance(phi, str) else (3, 5, 4, 2), 0
+    for seed in range(1, 5):
+        rule, task, w0 = random(kind, seed, sizes)
+        X = np.hstack([task.X[:, :3], 2 * task.X[:, :1], -task.X[:, :2], -0.3 * task.X[:, :1]])
+        Y = np.hstack([task.Y, task.Y[:, :2] + 0.3])
+        task = ff.Task(X, Y, phi)
+        (w,), path, _ = followed(rule, task, w0, [0, 2])
+        gaps = [gap(euler(rule, task, w0, 2, steps), w) for steps in (1000, 16_000)]
+        assert gaps[1] < gaps[0] / 7
+        masks = path.masks[0]
+        assert (masks[:, 3] == masks[:, 0]).all()
+        np.testing.assert_allclose(masks[:, [4, 5, 6]], 1 - masks[:, [0, 1, 0]], atol=1e-15)
+        slid += len(path.stretches)
+    assert slid
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA])
+def test_a_unit_of_one_input_rests_at_zero_until_it_is_pushed_away(kind):
+    """All its kinks are at a weight of zero, from which it goes to either side."""
+    rested, sizes = 0, (1, 4, 2)
+    for seed in (3, 5, 12, 13, 16, 19, 28):
+        draw = np.random.default_rng([seed, 7]).standard_normal
+        task = ff.Task(draw((1, 6)), draw((2, 6)), "relu")
+        rule, w0 = kind.random(sizes, seed=seed), ff.init(sizes, seed=seed + 100)
+        (w,), path, _ = followed(rule, task, w0, [0, 5])
+        assert gap(euler(rule, task, w0, 5, 16_000), w) < 2e-3  # at most 1.1e-3 was seen
+        rested += len({(s.unit, s.start) for s in path.stretches})
+    assert rested > 2
+
+
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
 def test_the_response_of_rates_to_errors_is_their_difference_quotient(kind):
     """In three hidden layers, each with something that slides; for GD a Gram matrix."""

@@ -55,7 +55,7 @@ def _crossed(piece, start, end, look):
     falls, rises = h * piece.side * start.rates, h * piece.side * end.rates
     out = after < -tiny
     dips = (falls < 0) & (rises > 0) & (before > tiny) & ~out
-    entries = np.flatnonzero(out | dips)
+    entries = np.flatnonzero((out | dips) & piece.own)
     if not len(entries):
         return None
     exits = []
@@ -131,6 +131,8 @@ def _left(piece, start, end, look, suspects):
         of = lambda t, i=i: room(look(t)[1])[i]
         if of(b) >= 0:
             return Exit(b, int(n[i]))
+        if not of(a) > 0:  # slopes that rounding decides
+            return Exit(start.t, int(n[i]), stuck=True)
         t = brentq(of, a, b, xtol=1e-10 * (end.t - start.t) + 1e-15 * abs(b), rtol=1e-15)
         exit = Exit(t, int(n[i]))
         now = room(look(t)[1])

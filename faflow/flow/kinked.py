@@ -36,6 +36,7 @@ class March:
         side = self.path.side if self.path.t == t else None
         self.piece = piece = Piece(self.rule, self.task, w0, side)
         at = (abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)
+        at &= piece.own
         v = settle(piece, w0, at)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
         self.rtol, self.atol, make = rtol, atol, getattr(scipy.integrate, method)
@@ -192,7 +193,7 @@ class March:
         leaves = piece.side[exit.entry] == 0
         here = self.last if exit.stuck else self._ends() if leaves else self._polished(exit.entry)
         w, side = self.unpack(solver.y), piece.side.copy()
-        at = (abs(here.z) <= here.tiny) | (side == 0)
+        at = ((abs(here.z) <= here.tiny) | (side == 0)) & piece.own
         if (abs(here.z) > here.tiny)[side == 0].any():
             solver.y = flat(piece.returned(w))
             w = self.unpack(solver.y)
@@ -259,16 +260,17 @@ class March:
             )
 
     def _gathered(self):
-        """Raise where all samples of a unit stand at their kinks, as where its weights vanish.
+        """Raise where all samples of a unit stand at several kinks, as where its weights vanish.
 
         Which way it leaves is then not told by its kinks one by one.
         """
         here, piece = self.last, self.piece
         near = piece.split(abs(here.z) <= 1e3 * here.tiny)
-        slides = piece.split(piece.side == 0)
+        slides, own = piece.split(piece.side == 0), piece.split(piece.own)
         for k, at in near.items():
             unclear = slides[k].any(axis=1) | (k > 0)
-            for unit in np.flatnonzero(at.all(axis=1) & unclear & (at.shape[1] > 1)):
+            several = own[k][0].sum() > 1
+            for unit in np.flatnonzero(at.all(axis=1) & unclear & several):
                 raise Unfinished(
                     f"Stopped at t = {self.solver.t:.6g}: all samples of unit {unit} of hidden"
                     f" layer {k} reach their kinks there at once, from which more than one flow can"

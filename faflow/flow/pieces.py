@@ -9,6 +9,8 @@ being one number for all places where it enters: Utkin's equivalent control, to 
 activations tend.  With one hidden layer it is Filippov's convex hull itself.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..matrices import with_ones
@@ -20,11 +22,59 @@ SOLVED = 1e-12
 """How small dz/dt is made where z slides, relative to the largest there is."""
 
 
+SAME = 14
+"""Decimals of the largest entry to which directions of inputs are compared."""
+
+
+def directions(X):
+    """Columns of X over their largest entries, rounded so that equal ones are found, and these."""
+    sizes = np.abs(X).max(axis=0)
+    sizes = np.where(sizes == 0, 1.0, sizes)
+    return np.round(X / sizes, SAME) + 0.0, sizes
+
+
+class Tied(NamedTuple):
+    """Samples whose kinks in the first layer are those of another: inputs x = cx' of them.
+
+    Their slopes are one number.  Where c < 0 a unit is above its kink for the one where it is below
+    for the other, and slopes s and low + high - s: f(cz) = |c|(f(z) - (low + high)z).
+
+    first, other: columns.  c: a number for each.  sums: |c| in the column of the first, by others.
+    """
+
+    first: np.ndarray
+    other: np.ndarray
+    c: np.ndarray
+    sums: np.ndarray
+
+    @classmethod
+    def of(cls, X):
+        """The ties between columns of X, each to the first in its direction or the opposite one."""
+        ways, sizes = directions(X)
+        large = np.argmax(np.abs(ways) > 0.5, axis=0)
+        signs = np.sign(ways[large, np.arange(len(large))])
+        _, first, group = np.unique(
+            ways * signs + 0.0, axis=1, return_index=True, return_inverse=True
+        )
+        first = first[group.ravel()]
+        other = np.flatnonzero((first != np.arange(len(first))) & (signs != 0))
+        first = first[other]
+        c = (signs * sizes)[other] / (signs * sizes)[first]
+        return cls(first, other, c, np.abs(c)[:, None] * np.eye(len(signs))[first])
+
+    def __bool__(self):
+        return len(self.other) > 0
+
+
+NOT_TIED = Tied(*[np.zeros(0, int)] * 2, *[np.zeros(0)] * 2)
+
+
 class Piece:
     """The flow of `rule` with its kinked pre-activations held in a pattern.
 
     side: +1 above its kink, -1 below it, 0 sliding along it; one for each pre-activation of the
         layers with kinks, as all other flat arrays here.
+    own: which of them have a kink of their own, and are not `Tied` to another's.
     """
 
     def __init__(self, rule, task, w, side=None):
@@ -47,6 +97,11 @@ class Piece:
         )
         self.low, self.high = (self._slopes(sign) for sign in (-1.0, 1.0))
         self.linear = carries(rule)
+        free = self.linear and 0 in self.layers and not task.bias
+        self.tied = Tied.of(task.X) if free else NOT_TIED
+        self.own = np.ones(len(self.low), bool)
+        if self.tied:
+            self.own[: hidden[0].size].reshape(hidden[0].shape)[:, self.tied.other] = False
         self.evaluations, self._known = 0, {}
         self.hold(np.where(self.flat(hidden) > 0, 1, -1) if side is None else side)
 
@@ -71,11 +126,18 @@ class Piece:
 
     def hold(self, side, errors=None):
         """Take the pattern `side`; `errors`: a first guess of what sliding units pass on."""
-        self.side = np.asarray(side, np.int8)
-        self.sliding = np.flatnonzero(self.side == 0)
+        self.side = np.array(side, np.int8)
         slope = np.where(self.side > 0, self.high, self.low) * (self.side != 0)
-        self.slope, self._at = self.split(slope), self.split(self.side == 0)
-        self.errors = np.zeros(len(self.side)) if errors is None else errors * (self.side == 0)
+        self.slope = self.split(slope)
+        if self.tied:
+            first, other, c, _ = self.tied
+            held, slopes = self.split(self.side)[0], self.slope[0]
+            held[:, other] = np.sign(c).astype(np.int8) * held[:, first]
+            both = self.split(self.low + self.high)[0][:, other]
+            slopes[:, other] = np.where(c > 0, slopes[:, first], both - slopes[:, first])
+        slides = (self.side == 0) & self.own
+        self.sliding = np.flatnonzero(slides)
+        self.errors = np.zeros(len(self.side)) if errors is None else errors * slides
         self._passed = self.split(self.errors)
         self.carried = {k: np.zeros(s) for k, s in zip(self.layers, self.shapes, strict=True)}
         phi = [
@@ -88,8 +150,10 @@ class Piece:
         """The layer's activation: zero where it slides, and passing on the given errors there."""
         slope, passed = self.slope[k], self._passed[k]
 
+        tied = self.tied if k == 0 else NOT_TIED
+
         def pull(z, error):
-            self.carried[k] = error
+            self.carried[k] = error + error[:, tied.other] @ tied.sums if tied else error
             return slope * error + passed
 
         return Activation("held", lambda z: slope * z, pull, 1, smooth=False)
@@ -196,6 +260,10 @@ class Piece:
         """Masks, flat, as last seen: 1 above the kink, 0 below, sliding units between."""
         made = (self.side > 0).astype(float)
         made[self.sliding] = self.sliding_shares()
+        if self.tied:
+            first, other, c, _ = self.tied
+            shares = self.split(made)[0]
+            shares[:, other] = np.where(c > 0, shares[:, first], 1 - shares[:, first])
         return made
 
     def unreached(self, w):

@@ -5,6 +5,7 @@ import numpy as np
 from ..nets import forward, replaced
 from .engine_scipy import SOLVERS
 from .kinked import March
+from .pieces import directions
 from .response import carries
 
 WAYS = ("slide", "smooth", "stop", "ignore")
@@ -113,19 +114,24 @@ def check(rule, task, w0):
 
 
 def merged(rule, task):
-    """(task, groups): samples with one input made one, and the samples of each column of it.
+    """(task, groups): samples whose kinks are the same made one, and the column of each sample.
 
-    They share every pre-activation and every slope, and all that a rule makes of them is the sum of
-    their errors.  A rule with a velocity of its own keeps its task.
+    Those with one input, or where the network is homogeneous with inputs in one direction: they
+    share every slope, their pre-activations and outputs are as large as their inputs, and all that
+    a rule makes of them is the sum of their errors, as large as these.  A rule with a velocity of
+    its own keeps its task.
     """
-    X, groups = np.unique(task.X, axis=1, return_inverse=True)
+    X, sizes = task.X, np.ones(task.X.shape[1])
+    if not task.bias and all(phi.degree == 1 for phi in task.activations):
+        X, sizes = directions(X)
+    _, first, groups = np.unique(X, axis=1, return_index=True, return_inverse=True)
     groups = groups.ravel()
-    if X.shape[1] == task.X.shape[1] or not carries(rule):
+    if len(first) == task.X.shape[1] or not carries(rule):
         return task, np.arange(task.X.shape[1])
-    first = np.unique(groups, return_index=True)[1]
     order = np.argsort(first)  # columns in the order in which they first came
-    groups, X = np.argsort(order)[groups], X[:, order]
-    together = np.eye(X.shape[1])[groups]
+    groups, first = np.argsort(order)[groups], first[order]
+    sizes = sizes / sizes[first[groups]]
+    together = sizes[:, None] * np.eye(len(first))[groups]
     loss = task.loss
-    summed = loss._replace(error=lambda f, Y: loss.error(f[:, groups], Y) @ together)
-    return replaced(task, X=X, loss=summed), groups
+    summed = loss._replace(error=lambda f, Y: loss.error(f[:, groups] * sizes, Y) @ together)
+    return replaced(task, X=task.X[:, first], loss=summed), groups
