@@ -14,6 +14,10 @@ CROWD = 1000
 """Kinks met at times not told apart after which a run is given up."""
 
 
+CLOSE = 1e-6
+"""Share of a step within which the times of two kinks are not told apart."""
+
+
 class March:
     """A solver and the piece that it is in."""
 
@@ -247,7 +251,8 @@ class March:
     def _crowded(self, exit):
         """Go past a time at which kinks do not end, by a step within the tolerance."""
         t, count = self.crowd
-        near = t is not None and self.solver.t - t <= 1e-12 * max(1.0, abs(t))
+        close = max(1e-12 * max(1.0, abs(self.solver.t)), CLOSE * self.natural)
+        near = t is not None and self.solver.t - t <= close
         self.crowd = (t, count + 1) if near else (self.solver.t, 0)
         if count and not count % 8:
             self._blind(2.0 ** (count // 8))
