@@ -1,5 +1,7 @@
 """Optional packages, and the one error that names what to install."""
 
+import sys
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -14,8 +16,13 @@ def needs(module, extra):
 
 def present(module, extra):
     """Raise that ImportError where there is no such package, without importing it."""
-    if find_spec(module) is None:
+    if sys.modules.get(module, module) is None or not _found(module):
         raise ImportError(_missing(module, extra))
+
+
+@cache  # the file system is asked once
+def _found(module):
+    return find_spec(module) is not None
 
 
 def _missing(module, extra):
