@@ -437,6 +437,9 @@ def test_what_cannot_be_followed_is_refused_in_a_sentence():
             ff.integrate(rule, task, w0, [0, 1], kinks="slide", **more)
     with pytest.raises(ValueError, match="Unknown kinks 'jump'; choose from slide, smooth, stop"):
         ff.integrate(rule, task, w0, [0, 1], kinks="jump")
+    both = ff.Task(np.hstack([task.X, -2 * task.X[:, 1:2]]), np.hstack([task.Y] * 2)[:, :6], "relu")
+    with pytest.raises(ValueError, match="opposite inputs, as of samples 1 and 5, for rules"):
+        ff.integrate(Doubled(), both, w0, [0, 1], kinks="slide")
     large = ff.Task(np.zeros((3, 10_000)), np.zeros((2, 10_000)), "relu")
     with pytest.raises(ValueError, match=r"at most 20000 .* has 60000"):
         followed(rule, large, w0, [0, 1])

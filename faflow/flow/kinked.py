@@ -13,7 +13,6 @@ from .pieces import Piece
 CROWD = 1000
 """Kinks met at times not told apart after which a run is given up."""
 
-
 CLOSE = 1e-6
 """Share of a step within which the times of two kinks are not told apart."""
 

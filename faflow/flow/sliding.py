@@ -5,7 +5,7 @@ import numpy as np
 from ..nets import forward, replaced
 from .engine_scipy import SOLVERS
 from .kinked import March
-from .pieces import directions
+from .pieces import NOT_TIED, Tied, directions
 from .response import carries
 
 WAYS = ("slide", "smooth", "stop", "ignore")
@@ -102,6 +102,15 @@ def check(rule, task, w0):
         raise ValueError(
             f"kinks='slide' follows no signs of weights; give {rule.name} a beta, or use"
             " kinks='stop'."
+        )
+    tied = NOT_TIED if carries(rule) or task.bias or task.activation(0).smooth else Tied.of(task.X)
+    opposite = np.flatnonzero(tied.c < 0)
+    if len(opposite):
+        one, other = (int(which[opposite[0]]) for which in (tied.first, tied.other))
+        raise ValueError(
+            f"kinks='slide' follows opposite inputs, as of samples {one} and {other}, for rules"
+            f" that carry errors alone, but {rule.name} has a velocity of its own; take fixed"
+            " steps, such as step=1e-3."
         )
     hidden, _, _ = forward(task, rule.weights(w0))
     count = sum(z.size for k, z in enumerate(hidden) if not task.activation(k).smooth)
