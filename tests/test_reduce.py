@@ -480,6 +480,41 @@ def test_nearly_dependent_inputs_keep_their_pull():
     assert far(reduction.lift(reduction.rule(reduction.task, reduction.w0)), rule(task, w0)) < EXACT
 
 
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("small", [1e-7, 1e-9, 1e-11])
+def test_inputs_of_very_different_sizes_keep_theirs(bias, small):
+    """Squares of their sizes do not tell them; weights may be as much larger."""
+    draw = drawn(1)
+    X = draw(3, 40)
+    X[0] *= small
+    task = ff.Task(X, draw(2, 40), bias=bias)
+    rule = ff.FA.random((3, 3, 2), seed=1)
+    w0 = rule.start((3, 3, 2), seed=2, bias=bias)
+    w0[0][:, 0] /= small
+    made = ff.reduce(rule, task, w0)
+    back = made.lift(made.rule(made.task, made.w0))
+    assert far(back, rule(task, w0)) < 1e-14 / small  # rounding of weights so large
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_data_whose_squares_are_no_numbers_are_reduced(bias):
+    draw = drawn(2)
+    task = ff.Task(1e-170 * draw(3, 40), draw(2, 40), bias=bias)
+    rule = ff.GD()
+    w0 = rule.start((3, 4, 2), seed=1, bias=bias)
+    made = ff.reduce(rule, task, w0)
+    assert made
+    assert far(made.lift(made.rule(made.task, made.w0)), rule(task, w0)) < 1e-12
+
+
+def test_samples_apart_by_rounding_alone_are_reduced():
+    task = ff.Task(2.0**52 + np.eye(2), np.eye(2), bias=True)
+    rule = ff.GD()
+    w0 = rule.start((2, 2), bias=True)
+    made = ff.reduce(rule, task, w0)
+    assert far(made.lift(made.rule(made.task, made.w0)), rule(task, w0)) < 1e-12
+
+
 def test_a_wrong_word_is_refused():
     rule = ff.FA.random((6, 5, 4))
     with pytest.raises(ValueError, match=re.escape("Unknown reduce 'yes'; choose from auto, none")):

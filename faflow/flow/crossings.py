@@ -11,13 +11,17 @@ GRID = np.linspace(0, 1, 17)[1:]
 
 
 class Ends(NamedTuple):
-    """One end of a step: the time, z and dz/dt, the shares, and below what z counts as zero."""
+    """One end of a step: the time, z and dz/dt, the shares, and below what z counts as zero.
+
+    carried: the errors that reach what slides.
+    """
 
     t: float
     z: np.ndarray
     rates: np.ndarray
     shares: np.ndarray
     tiny: np.ndarray
+    carried: np.ndarray | None = None
 
 
 class Exit(NamedTuple):
@@ -31,7 +35,9 @@ class Exit(NamedTuple):
 def ends(piece, t, w, v):
     """What is known at a state `w` that moves by `v`."""
     rates = piece.rates(w, v)
-    return Ends(t, piece.flat(piece.hidden), rates, piece.shares(), TOUCH * piece.sizes(w))
+    carried = piece.flat(piece.carried)[piece.sliding]
+    tiny = TOUCH * piece.sizes(w)
+    return Ends(t, piece.flat(piece.hidden), rates, piece.shares(), tiny, carried)
 
 
 def first_exit(piece, start, end, look, suspects=()):

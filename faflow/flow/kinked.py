@@ -17,6 +17,13 @@ CLOSE = 1e-6
 """Share of a step within which the times of two kinks are not told apart."""
 
 
+PUT_BACK = 100
+"""Tolerances by which the state may be moved to put what slides back on its kink."""
+
+VANISHED = 10
+"""Tolerances of its layer below which the weights of a unit count as zero."""
+
+
 class March:
     """A solver and the piece that it is in."""
 
@@ -42,6 +49,8 @@ class March:
         at &= piece.own
         v = settle(piece, w0, at)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
+        cuts = zip(self.cuts[:-1], self.cuts[1:], strict=True)
+        self.floors = [np.linalg.norm(atol[a:b]) for a, b in cuts]
         self.rtol, self.atol, make = rtol, atol, getattr(scipy.integrate, method)
         self.stages = make.n_stages
         with np.errstate(all="ignore"):
@@ -80,7 +89,9 @@ class March:
             end = self._ends()
             inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
             exit = first_exit(self.piece, self.last, end, self._look(), inside)
-            if exit is None:
+            if exit is None and self._turned(end, kept[0]):
+                end = None
+            elif exit is None:
                 end, aim, aims = self._kept_to_laws(end), np.inf, 0
                 self.last = self.last if end is None else end
             elif exit.stuck:
@@ -97,7 +108,8 @@ class March:
                 solver.t, solver.y, solver.f = kept
                 self.piece.errors[:] = errors
                 if self.natural <= 10 * np.spacing(solver.t):
-                    self.problem = "no step is as near to the laws as its tolerance"
+                    laws = "no step is as near to the laws as its tolerance"
+                    self.problem = "no step tells what slides" if self.keeping is None else laws
                 continue
             self.accepted += not (exit and exit.stuck)
             self.idle = self.idle + 1 if exit and exit.stuck else 0
@@ -105,6 +117,14 @@ class March:
                 self._meet(exit)
                 aim, aims = np.inf, 0
         return solver.t == goal
+
+    def _turned(self, end, began):
+        """Whether an error that reaches what slides changed its sign within a step, which is long.
+
+        Its slope then passed through all numbers, and its kink attracts no more.
+        """
+        signs = np.sign(self.last.carried) * np.sign(end.carried)
+        return (signs < 0).any() and end.t - began > 1e-10 * max(1.0, abs(end.t))
 
     def _try(self, bound):
         """A step of the solver, not beyond `bound`, and not far beyond the next kink foreseen."""
@@ -123,6 +143,10 @@ class March:
         )
         return problem
 
+    def _error(self, moved):
+        """The norm of a change of the state, in tolerances."""
+        return np.sqrt(np.mean((moved / (self.atol + self.rtol * abs(self.solver.y))) ** 2))
+
     def _kept_to_laws(self, end):
         """Take the state to where the laws are kept; its ends, or None where a step may not err so.
 
@@ -133,8 +157,7 @@ class March:
         solver, w = self.solver, self.state()
         made, away = self.keeping.returned(solver.t, w)
         moved = flat(made) - solver.y
-        error = np.sqrt(np.mean((moved / (self.atol + self.rtol * abs(solver.y))) ** 2))
-        if not error <= 1:
+        if not self._error(moved) <= 1:
             return None
         size = lambda W: np.linalg.norm(W) or 1.0
         shares = [np.linalg.norm(A - B) / size(A) for A, B in zip(made, w, strict=True)]
@@ -198,7 +221,14 @@ class March:
         w, side = self.unpack(solver.y), piece.side.copy()
         at = ((abs(here.z) <= here.tiny) | (side == 0)) & piece.own
         if (abs(here.z) > here.tiny)[side == 0].any():
-            solver.y = flat(piece.returned(w))
+            made = flat(piece.returned(w))
+            if self._error(made - solver.y) > PUT_BACK:
+                raise Unfinished(
+                    f"Stopped at t = {solver.t:.6g}: what slides cannot be put back on its kink"
+                    " within the tolerance, as where its inputs vanish; use kinks='smooth', or"
+                    " fixed steps, such as step=1e-3."
+                )
+            solver.y = made
             w = self.unpack(solver.y)
         at[exit.entry] = True
         if leaves:
@@ -212,7 +242,7 @@ class March:
         self.path.turn(float(solver.t), piece.side, self._place)
         self._arrive(v)
         self._crowded(exit)
-        self._gathered()
+        self._gathered(exit.entry)
 
     def _polished(self, entry):
         """Shift the state along its velocity to where z is zero, by so little that it is exact."""
@@ -263,15 +293,21 @@ class March:
                 " kinks='smooth', or fixed steps, such as step=1e-3."
             )
 
-    def _gathered(self):
+    def _gathered(self, entry):
         """Raise where all samples of a unit stand at several kinks, as where its weights vanish.
 
-        Which way it leaves is then not told by its kinks one by one.
+        Which way it leaves is then not told by its kinks one by one.  Weights of the unit that has
+        just met a kink vanish where error control tells them from zero no more.
         """
         here, piece = self.last, self.piece
         near = piece.split(abs(here.z) <= 1e3 * here.tiny)
         slides, own = piece.split(piece.side == 0), piece.split(piece.own)
+        layer, unit = piece.index[:2, entry]
+        W = self.rule.weights(self.unpack(self.solver.y))[layer]
+        floor = VANISHED * (self.floors[layer] + self.rtol * np.linalg.norm(W))
         for k, at in near.items():
+            if k == layer and np.linalg.norm(W[unit]) <= floor:
+                at[unit], slides[k][unit] = True, True
             unclear = slides[k].any(axis=1) | (k > 0)
             several = own[k][0].sum() > 1
             for unit in np.flatnonzero(at.all(axis=1) & unclear & several):

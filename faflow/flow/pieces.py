@@ -22,51 +22,80 @@ SOLVED = 1e-12
 """How small dz/dt is made where z slides, relative to the largest there is."""
 
 
-SAME = 14
-"""Decimals of the largest entry to which directions of inputs are compared."""
+NEAR = 1e-12
+"""How far apart directions of unit length may be that are taken for one."""
 
 
-def directions(X):
-    """Columns of X over their largest entries, rounded so that equal ones are found, and these."""
-    sizes = np.abs(X).max(axis=0)
-    sizes = np.where(sizes == 0, 1.0, sizes)
-    return np.round(X / sizes, SAME) + 0.0, sizes
+def lines(M):
+    """For each column the first on its line through zero, and what it is times that one.
+
+    Columns of zeros are on no line: each is its own first, times 0.
+    """
+    norms = np.linalg.norm(M, axis=0)
+    units = M / np.where(norms == 0, 1.0, norms)
+    keys = np.abs(np.random.default_rng(0).standard_normal(len(M)) @ units)
+    order = np.argsort(keys)
+    first, c = np.arange(len(norms)), np.where(norms == 0, 0.0, 1.0)
+    gaps = np.flatnonzero(np.diff(keys[order]) > 10 * NEAR * np.sqrt(len(M)))
+    for run in np.split(order, gaps + 1):
+        found = []
+        for j in np.sort(run[norms[run] > 0]):
+            for i in found:
+                sign = np.sign(units[:, i] @ units[:, j])
+                if np.linalg.norm(units[:, j] - sign * units[:, i]) <= NEAR:
+                    first[j], c[j] = i, sign * norms[j] / norms[i]
+                    break
+            else:
+                found.append(j)
+    return first, c
 
 
 class Tied(NamedTuple):
-    """Samples whose kinks in the first layer are those of another: inputs x = cx' of them.
+    """Samples whose kinks in the lowest kinked layer are those of another: inputs x = cx' of them.
 
     Their slopes are one number.  Where c < 0 a unit is above its kink for the one where it is below
     for the other, and slopes s and low + high - s: f(cz) = |c|(f(z) - (low + high)z).
 
     first, other: columns.  c: a number for each.  sums: |c| in the column of the first, by others.
+    nothing: columns of no input, which have no kinks.
     """
 
     first: np.ndarray
     other: np.ndarray
     c: np.ndarray
     sums: np.ndarray
+    nothing: np.ndarray
 
     @classmethod
-    def of(cls, X):
-        """The ties between columns of X, each to the first in its direction or the opposite one."""
-        ways, sizes = directions(X)
-        large = np.argmax(np.abs(ways) > 0.5, axis=0)
-        signs = np.sign(ways[large, np.arange(len(large))])
-        _, first, group = np.unique(
-            ways * signs + 0.0, axis=1, return_index=True, return_inverse=True
-        )
-        first = first[group.ravel()]
-        other = np.flatnonzero((first != np.arange(len(first))) & (signs != 0))
-        first = first[other]
-        c = (signs * sizes)[other] / (signs * sizes)[first]
-        return cls(first, other, c, np.abs(c)[:, None] * np.eye(len(signs))[first])
+    def of(cls, task, w, layer):
+        """The ties of inputs to a layer that hold whatever the weights `w` below it are.
+
+        They are found at random weights, of sizes at which no activation is flat.
+        """
+        inputs = [task.X if layer == 0 else _random_inputs(task, w, layer, seed) for seed in (0, 1)]
+        enter = with_ones if task.bias else lambda a: a
+        (first, c), (again, same) = (lines(enter(a)) for a in inputs)
+        held = (first == again) & (np.abs(c - same) <= 1e-6 * np.abs(c))
+        nothing = np.flatnonzero((c == 0) & (same == 0))
+        other = np.flatnonzero(held & (first != np.arange(len(first))))
+        first, c = first[other], c[other]
+        return cls(first, other, c, np.abs(c)[:, None] * np.eye(len(held))[first], nothing)
 
     def __bool__(self):
         return len(self.other) > 0
 
 
-NOT_TIED = Tied(*[np.zeros(0, int)] * 2, *[np.zeros(0)] * 2)
+def _random_inputs(task, w, layer, seed):
+    """What enters a layer, without biases' ones, at random weights."""
+    rng, a = np.random.default_rng(seed), task.X
+    for k in range(layer):
+        entered = with_ones(a) if task.bias else a
+        W = rng.standard_normal(w[k].shape) / (np.linalg.norm(entered, axis=0).max() or 1.0)
+        a = task.activation(k).f(W @ entered)
+    return a
+
+
+NOT_TIED = Tied(*[np.zeros(0, int)] * 2, *[np.zeros(0)] * 2, np.zeros(0, int))
 
 
 class Piece:
@@ -96,12 +125,15 @@ class Piece:
             else np.zeros((3, 0), int)
         )
         self.low, self.high = (self._slopes(sign) for sign in (-1.0, 1.0))
-        self.linear = carries(rule)
-        free = self.linear and 0 in self.layers and not task.bias
-        self.tied = Tied.of(task.X) if free else NOT_TIED
+        self.linear, self.tied = carries(rule, w), NOT_TIED
         self.own = np.ones(len(self.low), bool)
-        if self.tied:
-            self.own[: hidden[0].size].reshape(hidden[0].shape)[:, self.tied.other] = False
+        if self.layers:
+            lowest = Tied.of(task, rule.weights(w), self.layers[0])
+            own = self.split(self.own)[self.layers[0]]
+            own[:, lowest.nothing] = False
+            if self.linear:
+                own[:, lowest.other] = False
+                self.tied = lowest
         self.evaluations, self._known = 0, {}
         self.hold(np.where(self.flat(hidden) > 0, 1, -1) if side is None else side)
 
@@ -130,10 +162,11 @@ class Piece:
         slope = np.where(self.side > 0, self.high, self.low) * (self.side != 0)
         self.slope = self.split(slope)
         if self.tied:
-            first, other, c, _ = self.tied
-            held, slopes = self.split(self.side)[0], self.slope[0]
+            first, other, c = self.tied[:3]
+            lowest = self.layers[0]
+            held, slopes = self.split(self.side)[lowest], self.slope[lowest]
             held[:, other] = np.sign(c).astype(np.int8) * held[:, first]
-            both = self.split(self.low + self.high)[0][:, other]
+            both = self.split(self.low + self.high)[lowest][:, other]
             slopes[:, other] = np.where(c > 0, slopes[:, first], both - slopes[:, first])
         slides = (self.side == 0) & self.own
         self.sliding = np.flatnonzero(slides)
@@ -150,7 +183,7 @@ class Piece:
         """The layer's activation: zero where it slides, and passing on the given errors there."""
         slope, passed = self.slope[k], self._passed[k]
 
-        tied = self.tied if k == 0 else NOT_TIED
+        tied = self.tied if k == self.layers[0] else NOT_TIED
 
         def pull(z, error):
             self.carried[k] = error + error[:, tied.other] @ tied.sums if tied else error
@@ -261,8 +294,8 @@ class Piece:
         made = (self.side > 0).astype(float)
         made[self.sliding] = self.sliding_shares()
         if self.tied:
-            first, other, c, _ = self.tied
-            shares = self.split(made)[0]
+            first, other, c = self.tied[:3]
+            shares = self.split(made)[self.layers[0]]
             shares[:, other] = np.where(c > 0, shares[:, first], 1 - shares[:, first])
         return made
 

@@ -6,9 +6,32 @@ from ..rule import Rule, outgoing
 from ..rules import KolenPollack
 
 
-def carries(rule):
-    """Whether all of a rule is in how it carries errors."""
-    return type(rule).velocity in (Rule.velocity, KolenPollack.velocity)
+def carries(rule, w):
+    """Whether all of a rule is in how it carries errors: linearly, and each sample by itself.
+
+    Of rules from elsewhere this is tried, at random errors.
+    """
+    if type(rule).velocity not in (Rule.velocity, KolenPollack.velocity):
+        return False
+    if type(rule).carry.__module__.split(".")[0] == "faflow":
+        return True
+    rng, weights = np.random.default_rng(0), rule.weights(w)
+    drawn = lambda: rng.standard_normal((len(weights[-1]), 3))
+    for k in range(len(weights) - 1):
+        error = lambda k=k: rng.standard_normal((len(weights[k + 1]), 3))
+        (a, b), (c, d) = (error(), drawn()), (error(), drawn())
+        try:
+            one, two, both, alone = (
+                np.asarray(rule.carry(w, k, *x), dtype=float)
+                for x in ((a, b), (c, d), (a - 2 * c, b - 2 * d), (a[:, :1], b[:, :1]))
+            )
+            size = 1e-10 * (np.abs(one).max() + np.abs(two).max())
+            linear = np.abs(one - 2 * two - both).max() <= size
+            if not (linear and np.abs(alone - one[:, :1]).max() <= size):
+                return False
+        except (ValueError, TypeError, IndexError):
+            return False
+    return True
 
 
 def response(piece, w, rows):

@@ -5,7 +5,7 @@ import numpy as np
 from ..nets import forward, replaced
 from .engine_scipy import SOLVERS
 from .kinked import March
-from .pieces import NOT_TIED, Tied, directions
+from .pieces import Tied, lines
 from .response import carries
 
 WAYS = ("slide", "smooth", "stop", "ignore")
@@ -32,7 +32,7 @@ class Follower:
     def __init__(
         self, rule, task, t, w, *, solver, control, path, beside=None, keeping=None, stop=False
     ):
-        self.march = March(rule, *merged(rule, task), path, stop, keeping)
+        self.march = March(rule, *merged(rule, task, w), path, stop, keeping)
         self.path, self.control, self.reached = path, control, []
         atol = np.concatenate(
             [np.full(W.size, f / np.sqrt(W.size)) for W, f in zip(w, control.floors, strict=True)]
@@ -77,7 +77,7 @@ def chosen(kinks, rule, task, w0, followed, step):
         return kinks
     if kinks is None:
         one_kind = all(phi.smooth or phi.degree == 1 for phi in task.activations)
-        plain = carries(rule) and one_kind and not rule.signed(w0)
+        plain = carries(rule, w0) and one_kind and not rule.signed(w0)
         if step is not None or not followed or not plain:
             return "ignore"
     elif step is not None or not followed:
@@ -103,15 +103,16 @@ def check(rule, task, w0):
             f"kinks='slide' follows no signs of weights; give {rule.name} a beta, or use"
             " kinks='stop'."
         )
-    tied = NOT_TIED if carries(rule) or task.bias or task.activation(0).smooth else Tied.of(task.X)
-    opposite = np.flatnonzero(tied.c < 0)
-    if len(opposite):
-        one, other = (int(which[opposite[0]]) for which in (tied.first, tied.other))
-        raise ValueError(
-            f"kinks='slide' follows opposite inputs, as of samples {one} and {other}, for rules"
-            f" that carry errors alone, but {rule.name} has a velocity of its own; take fixed"
-            " steps, such as step=1e-3."
-        )
+    weights = rule.weights(w0)
+    layers = [k for k in range(len(weights) - 1) if not task.activation(k).smooth]
+    if layers and not carries(rule, w0):
+        tied = Tied.of(task, weights, layers[0])
+        for one, other in zip(tied.first[tied.c < 0], tied.other[tied.c < 0], strict=True):
+            raise ValueError(
+                f"kinks='slide' follows opposite inputs, as of samples {one} and {other}, for rules"
+                f" that only carry errors, linearly, but {rule.name} does more; take fixed steps,"
+                " such as step=1e-3."
+            )
     hidden, _, _ = forward(task, rule.weights(w0))
     count = sum(z.size for k, z in enumerate(hidden) if not task.activation(k).smooth)
     if count > LIMIT:
@@ -122,7 +123,7 @@ def check(rule, task, w0):
         )
 
 
-def merged(rule, task):
+def merged(rule, task, w):
     """(task, groups): samples whose kinks are the same made one, and the column of each sample.
 
     Those with one input, or where the network is homogeneous with inputs in one direction: they
@@ -132,10 +133,12 @@ def merged(rule, task):
     """
     X, sizes = task.X, np.ones(task.X.shape[1])
     if not task.bias and all(phi.degree == 1 for phi in task.activations):
-        X, sizes = directions(X)
+        line, c = lines(X)
+        X, sizes = np.stack([line, np.sign(c)]), np.where(c == 0, 1.0, np.abs(c))
+        X[0, c == 0] = -1
     _, first, groups = np.unique(X, axis=1, return_index=True, return_inverse=True)
     groups = groups.ravel()
-    if len(first) == task.X.shape[1] or not carries(rule):
+    if len(first) == task.X.shape[1] or not carries(rule, w):
         return task, np.arange(task.X.shape[1])
     order = np.argsort(first)  # columns in the order in which they first came
     groups, first = np.argsort(order)[groups], first[order]

@@ -34,7 +34,7 @@ def on_axes(task):
     """U, s and Y' with X = U diag(s) Qᵀ and Y' = YQ, Q having orthonormal columns.
 
     s is None, and U, where X is the identity.  Inputs that no sample shows are left out.  Of many
-    samples XXᵀ and YXᵀ are summed, and taken apart: exact to the rounding of these sums.
+    samples XXᵀ and YXᵀ are summed, and taken apart, where its axes are of sizes that squares tell.
     """
     X, Y = task.X, task.Y
     d, samples = X.shape
@@ -45,12 +45,13 @@ def on_axes(task):
         seen = s > ROUNDING * s.max(initial=0)
         return U[:, seen], s[seen], (Y @ Qt.T)[:, seen]
     squares, U = np.linalg.eigh(X @ X.T)
-    pulls = Y @ X.T @ U
-    least = ROUNDING * squares[-1]
-    none = np.linalg.norm(pulls, axis=0) <= ROUNDING * np.linalg.norm(X) * np.linalg.norm(Y)
-    seen = (squares > least) | ~none
-    s = np.sqrt(np.maximum(squares[seen], least))
-    return U[:, seen], s, pulls[:, seen] / s
+    if squares[0] > CLEAR * squares[-1]:
+        s = np.sqrt(squares)
+        return U, s, Y @ X.T @ U / s
+    Q, R = np.linalg.qr(X.T)
+    U, s, Vt = np.linalg.svd(R.T)
+    seen = s > ROUNDING * s.max(initial=0)
+    return U[:, seen], s[seen], (Y @ Q @ Vt.T)[:, seen]
 
 
 def beside_ones(task):
@@ -64,6 +65,8 @@ def beside_ones(task):
     mean = lambda M: M.mean(axis=1, keepdims=True)
     x, y = mean(task.X), mean(task.Y)
     U, s, Y = on_axes(replaced(task, X=task.X - x, Y=task.Y - y))
+    if s is None:  # which rounding alone can make of it
+        U, s = np.eye(len(x)), np.ones(len(x))
     along = U.T @ x
     over = x - U @ along
     over -= U @ (U.T @ over)
