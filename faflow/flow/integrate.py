@@ -45,7 +45,8 @@ def integrate(
         of the Frobenius norm of its error over ``atol √entries + rtol |W|``.
     step: fixed steps of this size, shortened to end at every time, in place of error control.
     kinks: of a piecewise linear network.  "slide" follows the flow through them and, where both
-        sides push back, along them, exactly, and records it as ``.kinks`` of the solution; "stop"
+        sides push back, along them, exactly, and records it as ``.kinks`` of the solution; it ends
+        where a unit's weights vanish, from which more than one flow may go on; "stop"
         ends the run where it first slides; "smooth" rounds them off (errors of a percent);
         "ignore" takes them for smooth, by a method of low order.  None takes "slide" for SciPy,
         activations of degree 1 and one layer with kinks, "stop" for more, where what slides is not

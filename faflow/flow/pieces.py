@@ -37,7 +37,7 @@ def lines(M):
     order = np.argsort(keys)
     first, c = np.arange(len(norms)), np.where(norms == 0, 0.0, 1.0)
     gaps = np.flatnonzero(np.diff(keys[order]) > 10 * NEAR * np.sqrt(len(M)))
-    for run in np.split(order, gaps + 1):
+    for run in (run for run in np.split(order, gaps + 1) if len(run) > 1):
         found = []
         for j in np.sort(run[norms[run] > 0]):
             for i in found:
