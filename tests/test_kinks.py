@@ -406,6 +406,19 @@ def test_a_sample_without_input_changes_nothing_of_one_line():
     assert len(path.stretches) == len(plain.stretches) > 0
 
 
+@pytest.mark.parametrize(("seed", "kind"), [(102, ff.GD), (109, ff.FA)])
+def test_a_run_ends_where_one_kink_brings_another_that_is_none_of_its_own(seed, kind):
+    """Samples on a line, with biases: at two of them at once, a unit is at its kink for all."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((2, 3))
+    X = np.hstack([X, -X[:, :2], -2 * X[:, :1], 0.5 * X[:, 1:2], X[:, 2:], 0 * X[:, :1]])
+    Y, sizes = rng.standard_normal((2, X.shape[1])), (2, 4, 2)
+    rule = kind.random(sizes, seed=seed, rates=(0.5, 1.0))
+    task = ff.Task(X, Y, "relu", bias=True, output_scale=0.8)
+    with pytest.raises(ff.Unfinished, match="samples that span the input of another"):
+        ff.integrate(rule, task, rule.start(sizes, seed=seed + 1, bias=True), [0, 1.5])
+
+
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA])
 def test_a_unit_of_one_input_rests_at_zero_until_it_is_pushed_away(kind):
     """All its kinks are at a weight of zero, from which it goes to either side."""

@@ -9,6 +9,7 @@ from ..solution import Unfinished
 from .crossings import TOUCH, ends, first_exit, next_crossing
 from .patterns import settle
 from .pieces import Piece
+from .response import inverse
 
 CROWD = 1000
 """Kinks met at times not told apart after which a run is given up."""
@@ -22,6 +23,10 @@ PUT_BACK = 100
 
 VANISHED = 10
 """Tolerances of its layer below which the weights of a unit count as zero."""
+
+
+SPANNED = 1e-9
+"""Share of an input beside those of what slides below which it is spanned by them."""
 
 
 class March:
@@ -218,7 +223,7 @@ class March:
         piece, solver = self.piece, self.solver
         leaves = piece.side[exit.entry] == 0
         here = self.last if exit.stuck else self._ends() if leaves else self._polished(exit.entry)
-        w, side = self.unpack(solver.y), piece.side.copy()
+        w, side, before = self.unpack(solver.y), piece.side.copy(), piece.side.copy()
         at = ((abs(here.z) <= here.tiny) | (side == 0)) & piece.own
         if (abs(here.z) > here.tiny)[side == 0].any():
             made = flat(piece.returned(w))
@@ -242,7 +247,7 @@ class March:
         self.path.turn(float(solver.t), piece.side, self._place)
         self._arrive(v)
         self._crowded(exit)
-        self._gathered(exit.entry)
+        self._gathered(exit.entry, before)
 
     def _polished(self, entry):
         """Shift the state along its velocity to where z is zero, by so little that it is exact."""
@@ -293,11 +298,14 @@ class March:
                 " kinks='smooth', or fixed steps, such as step=1e-3."
             )
 
-    def _gathered(self, entry):
+    def _gathered(self, entry, before):
         """Raise where all samples of a unit stand at several kinks, as where its weights vanish.
 
         Which way it leaves is then not told by its kinks one by one.  Weights of the unit that has
-        just met a kink vanish where error control tells them from zero no more.
+        just met a kink vanish where error control tells them from zero no more.  Nor is it told
+        where a unit of the lowest kinked layer slides, or slid, at samples that span another input.
+
+        before: the sides it came from.
         """
         here, piece = self.last, self.piece
         near = piece.split(abs(here.z) <= 1e3 * here.tiny)
@@ -305,6 +313,22 @@ class March:
         layer, unit = piece.index[:2, entry]
         W = self.rule.weights(self.unpack(self.solver.y))[layer]
         floor = VANISHED * (self.floors[layer] + self.rtol * np.linalg.norm(W))
+        stood = before == 0
+        stood[entry] = True
+        held = slides[layer][unit] | piece.split(stood)[layer][unit]
+        others = near[layer][unit] & ~held & own[layer][unit]
+        if layer == piece.layers[0] and others.any():
+            inputs = piece.inputs[layer]
+            basis = inputs[:, held & own[layer][unit]]
+            a = inputs[:, others]
+            left = a - basis @ (inverse(basis.T @ basis) @ (basis.T @ a))
+            if (np.linalg.norm(left, axis=0) <= SPANNED * np.linalg.norm(a, axis=0)).any():
+                raise Unfinished(
+                    f"Stopped at t = {self.solver.t:.6g}: unit {unit} of hidden layer {layer}"
+                    " slides along the kinks of samples that span the input of another, which"
+                    " then stands at its kink, too, from where more than one flow can go on; use"
+                    " kinks='smooth', or fixed steps, such as step=1e-3."
+                )
         for k, at in near.items():
             if k == layer and np.linalg.norm(W[unit]) <= floor:
                 at[unit], slides[k][unit] = True, True
