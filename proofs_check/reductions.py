@@ -3,7 +3,7 @@
 By these `integrate` runs linear problems in fewer numbers, and gives back the full weights.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -88,13 +88,13 @@ def turned(task):
     return replaced(task, X=task.X @ Q, Y=task.Y @ Q)
 
 
-def velocities(check, name, on, **options):
+def velocities(check, name, on, turn=turned, **options):
     seeds = range(check.tier(quick=3, full=10))
     off = []
     for kind in RULES:
         for seed in seeds:
             rule, task, w = many_samples(kind, seed, **options)
-            off.append(apart(rule(turned(task), w), rule(task, w)))
+            off.append(apart(rule(turn(task), w), rule(task, w)))
     on = f"{', '.join(kind.__name__ for kind in RULES)}; {on}, seeds 0-{len(seeds) - 1}"
     check.at_most(name, check.worst(off), EXACT, fall=1e-3, on=on)
 
@@ -153,18 +153,6 @@ def turned_beside_ones(task, scaled=True):
     return replaced(task, X=task.X @ Q / c, Y=task.Y @ Q, output_scale=scale)
 
 
-def velocities_with_biases(check, on, **options):
-    seeds = range(check.tier(quick=3, full=10))
-    off = []
-    for kind in RULES:
-        for seed in seeds:
-            rule, task, w = many_samples(kind, seed, bias=True)
-            off.append(apart(rule(turned_beside_ones(task, **options), w), rule(task, w)))
-    on = f"{', '.join(kind.__name__ for kind in RULES)}; {on}, seeds 0-{len(seeds) - 1}"
-    name = "difference of velocities, relative"
-    check.at_most(name, check.worst(off), EXACT, fall=1e-3, on=on)
-
-
 def claim_statistics_with_biases(check):
     r"""With biases a linear network sees of its data the mean, and what differs from it, alone.
 
@@ -177,7 +165,8 @@ def claim_statistics_with_biases(check):
     Source: derived in this project.
     Class: derived
     """
-    velocities_with_biases(check, "6-5-4-3 with biases, 40 samples as 7")
+    name, on = "difference of velocities, relative", "6-5-4-3 with biases, 40 samples as 7"
+    velocities(check, name, on, turned_beside_ones, bias=True)
     problem = lambda kind, seed: many_samples(kind, seed, bias=True)
     flows_alike(check, problem, "the same with decay")
     curves = []
@@ -187,16 +176,15 @@ def claim_statistics_with_biases(check):
         other = along(rule, turned_beside_ones(task, scaled), w0)
         off = [apart(sol.at(k), other.at(k)) for k in range(len(sol))]
         curves.append((f"{kind.__name__}{'' if scaled else ', output scale 1'}", sol.ts, off))
-    what, caption = (
-        "distance of the weights, relative",
-        "Flows by 40 samples and by 7, with biases.",
-    )
+    what, caption = "distance of the weights, relative", "Flows by 40 samples and by 7, biases."
     show(check, what, curves[:2], curves[2], EXACT, caption)
 
 
 def control_statistics_with_biases_scale(check):
     """The output scale stays as it is, so that few samples count for few."""
-    velocities_with_biases(check, "with biases, output scale 1", scaled=False)
+    turn = partial(turned_beside_ones, scaled=False)
+    name, on = "difference of velocities, relative", "with biases, output scale 1"
+    velocities(check, name, on, turn, bias=True)
 
 
 # Low rank

@@ -15,10 +15,11 @@ from faflow.flow.control import Control
 from faflow.flow.crossings import Ends, first_exit
 from faflow.flow.keeping import Keeping, known
 from faflow.flow.path import Path, Stretch
-from faflow.flow.pieces import Piece, lines
+from faflow.flow.pieces import Piece
 from faflow.flow.response import carries, response
 from faflow.flow.sliding import Follower, check
 from faflow.flow.smoothed import rounded, sharpness, smoothed
+from faflow.flow.ties import lines
 from faflow.losses import Loss, any_loss
 
 SIZES = (3, 6, 2)

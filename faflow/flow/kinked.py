@@ -17,13 +17,11 @@ CROWD = 1000
 CLOSE = 1e-6
 """Share of a step within which the times of two kinks are not told apart."""
 
-
 PUT_BACK = 100
 """Tolerances by which the state may be moved to put what slides back on its kink."""
 
 VANISHED = 10
 """Tolerances of its layer below which the weights of a unit count as zero."""
-
 
 SPANNED = 1e-9
 """Share of an input beside those of what slides below which it is spanned by them."""

@@ -5,8 +5,8 @@ import numpy as np
 from ..nets import forward, replaced
 from .engine_scipy import SOLVERS
 from .kinked import March
-from .pieces import Tied, lines
 from .response import carries
+from .ties import Tied, lines
 
 WAYS = ("slide", "smooth", "stop", "ignore")
 
