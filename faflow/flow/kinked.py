@@ -7,9 +7,9 @@ import numpy as np
 from ..derivatives import flat
 from ..solution import Unfinished
 from .crossings import TOUCH, ends, first_exit, next_crossing
+from .endings import gathered, spanned, stopped
 from .patterns import settle
 from .pieces import Piece
-from .response import inverse
 
 CROWD = 1000
 """Kinks met at times not told apart after which a run is given up."""
@@ -22,9 +22,6 @@ PUT_BACK = 100
 
 VANISHED = 10
 """Tolerances of its layer below which the weights of a unit count as zero."""
-
-SPANNED = 1e-9
-"""Share of an input beside those of what slides below which it is spanned by them."""
 
 
 class March:
@@ -81,10 +78,7 @@ class March:
         while solver.t < goal and self.accepted < most and passes < 4 * most and not self.problem:
             passes += 1
             if self.idle > CROWD:
-                raise Unfinished(
-                    f"Stopped at t = {solver.t:.6g}: kinks there are met again and again; use"
-                    " kinks='smooth', or fixed steps, such as step=1e-3."
-                )
+                raise stopped(solver.t, "kinks there are met again and again")
             kept, errors = (solver.t, solver.y, solver.f), self.piece.errors.copy()
             self.problem = self._try(min(goal, aim))
             if self.problem:
@@ -226,10 +220,10 @@ class March:
         if (abs(here.z) > here.tiny)[side == 0].any():
             made = flat(piece.returned(w))
             if self._error(made - solver.y) > PUT_BACK:
-                raise Unfinished(
-                    f"Stopped at t = {solver.t:.6g}: what slides cannot be put back on its kink"
-                    " within the tolerance, as where its inputs vanish; use kinks='smooth', or"
-                    " fixed steps, such as step=1e-3."
+                raise stopped(
+                    solver.t,
+                    "what slides cannot be put back on its kink within the tolerance, as where its"
+                    " inputs vanish",
                 )
             solver.y = made
             w = self.unpack(solver.y)
@@ -245,7 +239,7 @@ class March:
         self.path.turn(float(solver.t), piece.side, self._place)
         self._arrive(v)
         self._crowded(exit)
-        self._gathered(exit.entry, before)
+        self._end_if_unclear(exit.entry, before)
 
     def _polished(self, entry):
         """Shift the state along its velocity to where z is zero, by so little that it is exact."""
@@ -290,54 +284,21 @@ class March:
             self._blind(2.0 ** (count // 8))
         if count > CROWD:
             layer, unit, samples = self._place(exit.entry)
-            raise Unfinished(
-                f"Stopped at t = {self.solver.t:.6g}: {CROWD} kinks were met there, the last by"
-                f" unit {unit} of hidden layer {layer} for sample {samples[0]}; use"
-                " kinks='smooth', or fixed steps, such as step=1e-3."
+            raise stopped(
+                self.solver.t,
+                f"{CROWD} kinks were met there, the last by unit {unit} of hidden layer {layer}"
+                f" for sample {samples[0]}",
             )
 
-    def _gathered(self, entry, before):
-        """Raise where all samples of a unit stand at several kinks, as where its weights vanish.
-
-        Which way it leaves is then not told by its kinks one by one.  Weights of the unit that has
-        just met a kink vanish where error control tells them from zero no more.  Nor is it told
-        where a unit of the lowest kinked layer slides, or slid, at samples that span another input.
-
-        before: the sides it came from.
-        """
-        here, piece = self.last, self.piece
-        near = piece.split(abs(here.z) <= 1e3 * here.tiny)
-        slides, own = piece.split(piece.side == 0), piece.split(piece.own)
+    def _end_if_unclear(self, entry, before):
+        """Raise where kinks one by one do not tell how the flow goes on."""
+        solver, piece = self.solver, self.piece
+        near = piece.split(abs(self.last.z) <= 1e3 * self.last.tiny)
+        spanned(solver.t, piece, near, entry, before)
         layer, unit = piece.index[:2, entry]
-        W = self.rule.weights(self.unpack(self.solver.y))[layer]
+        W = self.rule.weights(self.unpack(solver.y))[layer]
         floor = VANISHED * (self.floors[layer] + self.rtol * np.linalg.norm(W))
-        stood = before == 0
-        stood[entry] = True
-        held = slides[layer][unit] | piece.split(stood)[layer][unit]
-        others = near[layer][unit] & ~held & own[layer][unit]
-        if layer == piece.layers[0] and others.any():
-            inputs = piece.inputs[layer]
-            basis = inputs[:, held & own[layer][unit]]
-            a = inputs[:, others]
-            left = a - basis @ (inverse(basis.T @ basis) @ (basis.T @ a))
-            if (np.linalg.norm(left, axis=0) <= SPANNED * np.linalg.norm(a, axis=0)).any():
-                raise Unfinished(
-                    f"Stopped at t = {self.solver.t:.6g}: unit {unit} of hidden layer {layer}"
-                    " slides along the kinks of samples that span the input of another, which"
-                    " then stands at its kink, too, from where more than one flow can go on; use"
-                    " kinks='smooth', or fixed steps, such as step=1e-3."
-                )
-        for k, at in near.items():
-            if k == layer and np.linalg.norm(W[unit]) <= floor:
-                at[unit], slides[k][unit] = True, True
-            unclear = slides[k].any(axis=1) | (k > 0)
-            several = own[k][0].sum() > 1
-            for unit in np.flatnonzero(at.all(axis=1) & unclear & several):
-                raise Unfinished(
-                    f"Stopped at t = {self.solver.t:.6g}: all samples of unit {unit} of hidden"
-                    f" layer {k} reach their kinks there at once, from which more than one flow can"
-                    " go on; use kinks='smooth', or fixed steps, such as step=1e-3."
-                )
+        gathered(solver.t, piece, near, entry, np.linalg.norm(W[unit]) <= floor)
 
     def _raise_slide(self):
         layer, unit, samples = self._place(self.piece.sliding[0])
