@@ -32,6 +32,12 @@ WHITE = 1e-13
 THIN = 3
 """Errors are not formed that have so many entries for each of the hidden layer's products."""
 
+MOST_LARGER = 1e6
+"""Times that first weights and inputs may be larger than their product for both to be turned."""
+
+LOST = "first weights are large along inputs that are all but zero, where turning would round them"
+"""Why a problem is left alone of which rounding would say more than its data."""
+
 PAYS = 0.75
 """A space is left alone unless it can be reduced to this share of its dimensions."""
 
@@ -89,6 +95,8 @@ def _reduced(rule, w0, task, most_rank, quick=False):
         return _with_biases(rule, w0, task, depth, quick)
     parts, left, sides = [], [], {}
     U, scales, Y = on_axes(task)
+    if scales is not None and _lost(w0[0], task.X, (w0[0] @ U) * scales):
+        return Reduction(rule, task, w0, left=(LOST,))
     if scales is None:
         parts.append("inputs that are the identity")
     else:
@@ -156,6 +164,9 @@ def _with_biases(rule, w0, task, depth, quick):
     """The reduction of a network with biases: samples as few as turn so that ones stay ones."""
     parts, left, sides, (inputs, samples) = [], [], {}, task.X.shape
     U, X, Y, c = beside_ones(task)
+    first = w0[0][:, :-1]
+    if _lost(first, task.X, c * (first @ U @ X)):
+        return Reduction(rule, task, w0, left=(LOST,))
     few = X.shape[1] <= PAYS * samples
     if U.shape[1] > PAYS * inputs and not (few and isinstance(X, Mirrored)):
         U, X = None, X if isinstance(X, Mirrored) else U @ X
@@ -181,6 +192,11 @@ def _with_biases(rule, w0, task, depth, quick):
     Y = columns if rows is None else columns @ rows
     small = replaced(task, X=X, Y=Y, output_scale=c * task.output_scale)
     return _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))
+
+
+def _lost(W, X, product):
+    """Whether WX is so small beside W and X that what turning them rounds would show."""
+    return np.linalg.norm(W) * np.linalg.norm(X) > MOST_LARGER * np.linalg.norm(product)
 
 
 def _diagonal(scales, n):

@@ -11,6 +11,9 @@ ROUNDING = 1e-14
 CLEAR = 1e-10
 """Share of the largest square above which another one is no rounding."""
 
+SQUARED = 1e-4
+"""Share of the largest square above which another one, and its axis, keep their digits."""
+
 MANY = 4
 """Samples for each input from which on sums over them are decomposed, and not the samples."""
 
@@ -45,7 +48,7 @@ def on_axes(task):
         seen = s > ROUNDING * s.max(initial=0)
         return U[:, seen], s[seen], (Y @ Qt.T)[:, seen]
     squares, U = np.linalg.eigh(X @ X.T)
-    if squares[0] > CLEAR * squares[-1]:
+    if squares[0] > SQUARED * squares[-1]:
         s = np.sqrt(squares)
         return U, s, Y @ X.T @ U / s
     Q, R = np.linalg.qr(X.T)
