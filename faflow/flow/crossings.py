@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .response import firm
+
 TOUCH = 1e-13
 """How near to zero a pre-activation counts as zero, relative to |row of W| · |input|."""
 
@@ -13,7 +15,7 @@ GRID = np.linspace(0, 1, 17)[1:]
 class Ends(NamedTuple):
     """One end of a step: the time, z and dz/dt, the shares, and below what z counts as zero.
 
-    carried: the errors that reach what slides.
+    firm: whether all kinks that are slid along attract.
     """
 
     t: float
@@ -21,7 +23,7 @@ class Ends(NamedTuple):
     rates: np.ndarray
     shares: np.ndarray
     tiny: np.ndarray
-    carried: np.ndarray | None = None
+    firm: bool = True
 
 
 class Exit(NamedTuple):
@@ -35,9 +37,9 @@ class Exit(NamedTuple):
 def ends(piece, t, w, v):
     """What is known at a state `w` that moves by `v`."""
     rates = piece.rates(w, v)
-    carried = piece.flat(piece.carried)[piece.sliding]
     tiny = TOUCH * piece.sizes(w)
-    return Ends(t, piece.flat(piece.hidden), rates, piece.shares(), tiny, carried)
+    made = Ends(t, piece.flat(piece.hidden), rates, piece.shares(), tiny)
+    return made if firm(piece, w) else made._replace(firm=False)
 
 
 def first_exit(piece, start, end, look, suspects=()):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..rule import outgoing
+from ..rules import DFA
 from ..solution import Unfinished
 from .response import inverse
 
@@ -16,20 +18,32 @@ def stopped(t, why):
     )
 
 
+def repelled(t, place):
+    """The error where kinks that are slid along do not all attract."""
+    layer, unit, samples = place
+    return stopped(
+        t,
+        f"the kinks slid along there, one of them that of unit {unit} of hidden layer {layer} for"
+        f" sample {samples[0]}, do not each attract, so that more than one flow can go on",
+    )
+
+
 def spanned(t, piece, near, entry, before):
-    """Raise where a unit of the lowest kinked layer slides at samples that span another's input.
+    """Raise where a unit slides, or is at its kink, at samples that span another's input.
+
+    As those do in one line, or, above a layer of which all units are off, those with biases alone.
 
     near: {layer: which pre-activations are at zero}.  entry: what has just met its kink.
     before: the sides it came from.
     """
     layer, unit = piece.index[:2, entry]
-    if layer != piece.layers[0]:
-        return
     stood = (before == 0) | (piece.side == 0)
     stood[entry] = True
     held, own = piece.split(stood)[layer][unit], piece.split(piece.own)[layer][unit]
-    others = near[layer][unit] & ~held & own
-    if not others.any():
+    others = near[layer][unit] & ~held & own & piece.inputs[layer].any(axis=0)
+    meets = held | others
+    passes = piece.split(before * piece.side)[layer][unit, meets] < 0
+    if not others.any() or passes.all():
         return
     inputs = piece.inputs[layer]
     a, basis = inputs[:, others], inputs[:, held & own]
@@ -37,10 +51,56 @@ def spanned(t, piece, near, entry, before):
     if (np.linalg.norm(left, axis=0) <= SPANNED * np.linalg.norm(a, axis=0)).any():
         raise stopped(
             t,
-            f"unit {unit} of hidden layer {layer} slides along the kinks of samples that span the"
-            " input of another, which then stands at its kink, too, from where more than one flow"
-            " can go on",
+            f"unit {unit} of hidden layer {layer} is at the kinks of samples that span the input of"
+            " another, which then stands at its kink, too, from where more than one flow can go on",
         )
+
+
+def coupled(piece, w):
+    """What is at its kink because all that enters it slides in a layer below, or None.
+
+    What slides is now above its kink and now below, and with it what it enters, whose slope so
+    follows its own: it is held where it is on one side whenever that is above.
+
+    w: the weights at which `piece` last was.
+    """
+    sides = piece.split(piece.side)
+    for k in piece.layers[:-1]:
+        for s in np.flatnonzero((sides[k] == 0).any(axis=0)):
+            entered = np.flatnonzero(sides[k][:, s] == 0)
+            for above in range(k + 1, piece.depth):
+                still = piece.hidden[above][:, s] == 0
+                if above in sides:
+                    side = sides[above][:, s]
+                    sure = _sure(piece, outgoing(w, above - 1)[:, entered], side, above, s)
+                    for unit in np.flatnonzero(still & (side != 0) & ~sure):
+                        found = (piece.index == np.array([[above], [unit], [s]])).all(axis=0)
+                        return int(np.flatnonzero(found)[0])
+                    still &= side > 0
+                entered = np.flatnonzero(still)
+    return None
+
+
+def _sure(piece, W, side, k, s):
+    """Which units of a layer are on their side for sample `s` whenever what enters by `W` is."""
+    follows = (side[:, None] * W >= 0).all(axis=1)
+    if not piece.task.bias:
+        return follows | isinstance(piece.rule, DFA)  # nothing comes back to what slides
+    pushed = piece.carried[k][:, s]  # the bias, which is zero, while the unit is on
+    return np.where(side < 0, follows | (pushed <= 0), pushed >= 0)
+
+
+def weightless(t, piece, rule, w):
+    """Raise where all weights of a unit are zero that is pushed, by several samples, to move.
+
+    One that is off at zero stays there, as it does in the rule's own steps.
+    """
+    for k, carried in piece.carried.items():
+        low, own = (piece.split(flat)[k] for flat in (piece.low, piece.own))
+        pushed = (abs(low * carried) > piece.noise) & own
+        at = ~rule.weights(w)[k].any(axis=1) & (pushed.sum(axis=1) > 1)
+        for unit in np.flatnonzero(at & (rule.rate(k) != 0)):
+            raise _at_once(t, unit, k)
 
 
 def gathered(t, piece, near, entry, vanished):
@@ -59,8 +119,12 @@ def gathered(t, piece, near, entry, vanished):
         unclear = slides[k].any(axis=1) | (k > 0)
         several = own[k][0].sum() > 1
         for unit in np.flatnonzero(at.all(axis=1) & unclear & several):
-            raise stopped(
-                t,
-                f"all samples of unit {unit} of hidden layer {k} reach their kinks there at once,"
-                " from which more than one flow can go on",
-            )
+            raise _at_once(t, unit, k)
+
+
+def _at_once(t, unit, k):
+    return stopped(
+        t,
+        f"all samples of unit {unit} of hidden layer {k} reach their kinks there at once, from"
+        " which more than one flow can go on",
+    )

@@ -46,12 +46,14 @@ def integrate(
     step: fixed steps of this size, shortened to end at every time, in place of error control.
     kinks: of a piecewise linear network.  "slide" follows the flow through them and, where both
         sides push back, along them, exactly, and records it as ``.kinks`` of the solution; it ends
-        where a unit's weights vanish, from which more than one flow may go on; "stop"
-        ends the run where it first slides; "smooth" rounds them off (errors of a percent);
-        "ignore" takes them for smooth, by a method of low order.  None takes "slide" for SciPy,
-        activations of degree 1 and one layer with kinks, "stop" for more, where what slides is not
-        always told by its kinks, so that "slide" may stop, too; and "ignore" otherwise.  Up to
-        20,000 units times samples.  Signs of weights, as of SignFA, are not followed: where one
+        where more than one flow may go on, as where a unit's weights vanish, or where kinks attract
+        together and not each by itself; "stop" ends the run where it first slides; "smooth" rounds
+        them off (errors of a percent); "ignore" takes them for smooth, by a method of low order.
+        None takes "slide" for SciPy, activations of degree 1 and one layer with kinks, "stop" for
+        more, where what slides is not always told by its kinks, so that "slide" may stop, too; and
+        "ignore" otherwise.  Up to 20,000 units times samples, and not above a layer of one unit
+        without biases, where all units meet their kinks at once.  Weights of zero stay where the
+        rule's own steps leave them.  Signs of weights, as of SignFA, are not followed: where one
         changes the velocity jumps, and error control is all that there is.
     keep: conserved quantities.  "monitor" tells in ``made["drift"]`` how far those known of the
         rule were from their values at the times asked for; "all" returns to them after each step,

@@ -7,7 +7,7 @@ import numpy as np
 from ..derivatives import flat
 from ..solution import Unfinished
 from .crossings import TOUCH, ends, first_exit, next_crossing
-from .endings import gathered, spanned, stopped
+from .endings import coupled, gathered, repelled, spanned, stopped, weightless
 from .patterns import settle
 from .pieces import Piece
 
@@ -19,6 +19,12 @@ CLOSE = 1e-6
 
 PUT_BACK = 100
 """Tolerances by which the state may be moved to put what slides back on its kink."""
+
+TURN = 1e-10
+"""Length of a step, for times up to 1, within which it is not told that a kink turns repelling."""
+
+NOISE = 1e-13
+"""Share of the largest error carried to a kink at the start below which one may be rounding."""
 
 VANISHED = 10
 """Tolerances of its layer below which the weights of a unit count as zero."""
@@ -48,6 +54,8 @@ class March:
         at = (abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)
         at &= piece.own
         v = settle(piece, w0, at)
+        piece.noise = NOISE * abs(piece.flat(piece.carried)).max(initial=0)
+        weightless(t, piece, self.rule, w0)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
         cuts = zip(self.cuts[:-1], self.cuts[1:], strict=True)
         self.floors = [np.linalg.norm(atol[a:b]) for a, b in cuts]
@@ -84,9 +92,13 @@ class March:
             if self.problem:
                 break
             end = self._ends()
+            self._end_if_coupled(kept)
             inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
             exit = first_exit(self.piece, self.last, end, self._look(), inside)
-            if exit is None and self._turned(end, kept[0]):
+            if not (end.firm or (exit and exit.stuck)):  # its kinks may turn before the exit
+                if end.t - kept[0] <= TURN * max(1.0, abs(end.t)):
+                    solver.t, solver.y, solver.f = kept
+                    raise repelled(solver.t, self._place(self.piece.sliding[0]))
                 end = None
             elif exit is None:
                 end, aim, aims = self._kept_to_laws(end), np.inf, 0
@@ -114,14 +126,6 @@ class March:
                 self._meet(exit)
                 aim, aims = np.inf, 0
         return solver.t == goal
-
-    def _turned(self, end, began):
-        """Whether an error that reaches what slides changed its sign within a step, which is long.
-
-        Its slope then passed through all numbers, and its kink attracts no more.
-        """
-        signs = np.sign(self.last.carried) * np.sign(end.carried)
-        return (signs < 0).any() and end.t - began > 1e-10 * max(1.0, abs(end.t))
 
     def _try(self, bound):
         """A step of the solver, not beyond `bound`, and not far beyond the next kink foreseen."""
@@ -199,9 +203,10 @@ class March:
         return ends(self.piece, self.solver.t, *map(self.unpack, (self.solver.y, self.solver.f)))
 
     def _look(self):
-        """z and the shares at a time inside the last step."""
+        """z and the shares at a time inside the last step, the same whenever asked."""
         inside = cache(self.solver.dense_output)
 
+        @cache
         def look(t):
             w = self.unpack(inside()(t))
             if len(self.piece.sliding):
@@ -215,6 +220,8 @@ class March:
         piece, solver = self.piece, self.solver
         leaves = piece.side[exit.entry] == 0
         here = self.last if exit.stuck else self._ends() if leaves else self._polished(exit.entry)
+        if not leaves:
+            exit = exit._replace(entry=self._lowest(exit.entry, here))
         w, side, before = self.unpack(solver.y), piece.side.copy(), piece.side.copy()
         at = ((abs(here.z) <= here.tiny) | (side == 0)) & piece.own
         if (abs(here.z) > here.tiny)[side == 0].any():
@@ -241,6 +248,14 @@ class March:
         self._crowded(exit)
         self._end_if_unclear(exit.entry, before)
 
+    def _lowest(self, entry, here):
+        """The lowest that meets its kink with `entry`, which may do so as its inputs vanish."""
+        piece = self.piece
+        layers, _, samples = piece.index
+        below = (layers < layers[entry]) & (samples == samples[entry]) & piece.own
+        meets = below & (piece.side * here.rates < 0) & (abs(here.z) <= 1e3 * here.tiny)
+        return int(np.flatnonzero(meets)[0]) if meets.any() else entry
+
     def _polished(self, entry):
         """Shift the state along its velocity to where z is zero, by so little that it is exact."""
         piece, solver = self.piece, self.solver
@@ -263,6 +278,9 @@ class March:
         v = self.piece.velocity(w) if v is None else v
         solver.f = flat(v)
         self.before = self.last = ends(self.piece, solver.t, w, v)
+        if not self.last.firm:
+            raise repelled(solver.t, self._place(self.piece.sliding[0]))
+        self._end_if_coupled()
         if self.stop and len(self.piece.sliding):
             self._raise_slide()
 
@@ -299,6 +317,21 @@ class March:
         W = self.rule.weights(self.unpack(solver.y))[layer]
         floor = VANISHED * (self.floors[layer] + self.rtol * np.linalg.norm(W))
         gathered(solver.t, piece, near, entry, np.linalg.norm(W[unit]) <= floor)
+
+    def _end_if_coupled(self, kept=None):
+        """Raise, standing where the last step began, where slopes above follow those that slide."""
+        solver = self.solver
+        entry = coupled(self.piece, self.rule.weights(self.unpack(solver.y)))
+        if entry is None:
+            return
+        if kept is not None:
+            solver.t, solver.y, solver.f = kept
+        layer, unit, samples = self._place(entry)
+        raise stopped(
+            solver.t,
+            f"unit {unit} of hidden layer {layer} is at its kink for sample {samples[0]} because"
+            " nothing enters it but what slides below, which is not followed",
+        )
 
     def _raise_slide(self):
         layer, unit, samples = self._place(self.piece.sliding[0])

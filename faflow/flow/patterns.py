@@ -23,9 +23,10 @@ def settle(piece, w, at, *, fixed=(), pushed=()):
     """Give `piece` a pattern that is consistent at `w`; return the velocity there.
 
     at: which pre-activations stand at their kinks.  The search starts from the pattern it has and
-    moves all that are wrong at once, then, where this repeats itself, tries the patterns of those
-    that moved, nearest first.  A kink that repels, up from above and down from below, is never slid
-    along: the side that it has is kept.
+    moves all that are wrong in the lowest such layer at once, as those above may be there because
+    of them; then, where this repeats itself, tries the patterns of those that moved, nearest first.
+    A kink that repels, up from above and down from below, is never slid along: the side that it has
+    is kept.
     fixed: those of them whose side is known.  pushed: those whose side is known to be wrong.
     Raises `Unfinished` if no pattern is found.
     """
@@ -46,6 +47,8 @@ def settle(piece, w, at, *, fixed=(), pushed=()):
         if key in seen:
             break
         seen.add(key)
+        layers = piece.index[0, wrong]
+        wrong = wrong[layers == layers.min()]
         _turn(piece, w, wrong, v)
     v = _searched(piece, w, free, np.flatnonzero(moved), first)
     if v is None:

@@ -27,6 +27,7 @@ class Piece:
     side: +1 above its kink, -1 below it, 0 sliding along it; one for each pre-activation of the
         layers with kinks, as all other flat arrays here.
     own: which of them have a kink of their own, and are not `Tied` to another's.
+    noise: size below which an error that is carried to a kink may be rounding.
     """
 
     def __init__(self, rule, task, w, side=None):
@@ -57,7 +58,7 @@ class Piece:
             if self.linear:
                 own[:, lowest.other] = False
                 self.tied = lowest
-        self.evaluations, self._known = 0, {}
+        self.evaluations, self.noise, self._known = 0, 0.0, {}
         self.hold(np.where(self.flat(hidden) > 0, 1, -1) if side is None else side)
 
     def _slopes(self, sign):
@@ -100,7 +101,7 @@ class Piece:
             self._held(k) if k in self.slope else self.task.activation(k) for k in range(self.depth)
         ]
         self.held = replaced(self.task, phi=tuple(phi))
-        self._first = self.linear and not self.index[0, self.sliding].any()
+        self.first_alone = self.linear and not self.index[0, self.sliding].any()
 
     def _held(self, k):
         """The layer's activation: zero where it slides, and passing on the given errors there."""
@@ -121,7 +122,7 @@ class Piece:
         v = self.held_velocity(w)
         if not len(self.sliding):
             return v
-        if self._first:
+        if self.first_alone:
             return self._kept_first(v)
         for _ in range(2):  # the second for what rounding left
             rates = self.rates(w, v)

@@ -113,6 +113,14 @@ def check(rule, task, w0):
                 f" that only carry errors, linearly, but {rule.name} does more; take fixed steps,"
                 " such as step=1e-3."
             )
+    for k, W in enumerate(weights[: layers[-1]] if layers else ()):
+        if len(W) == 1 and not task.bias:
+            raise ValueError(
+                f"All units above hidden layer {k}, which has one unit, meet their kinks at once"
+                " where there are no biases, which is not followed; round kinks off by"
+                " kinks='smooth', take fixed steps, such as step=1e-3, or few digits by"
+                " kinks='ignore'."
+            )
     hidden, _, _ = forward(task, rule.weights(w0))
     count = sum(z.size for k, z in enumerate(hidden) if not task.activation(k).smooth)
     if count > LIMIT:
