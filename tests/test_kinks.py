@@ -398,6 +398,13 @@ def test_a_deep_run_ends_where_what_slides_is_all_that_enters_a_unit_at_its_kink
         ff.integrate(*deep(11, bias=False), [0, 1], kinks="slide")
 
 
+@pytest.mark.parametrize("rtol", [1e-8, 1e-10])
+def test_a_deep_run_ends_where_inputs_come_to_lie_on_the_line_of_one_that_slides(rtol):
+    """As units that told them apart turn off: their kinks are one, which was 0.1 off."""
+    with pytest.raises(ff.Unfinished, match="samples that span the input of another"):
+        ff.integrate(*deep(34, bias=False), [0, 2], kinks="slide", rtol=rtol)
+
+
 @pytest.mark.parametrize(("seed", "T"), [(5, 0.1), (22, 0.5), (27, 0.5)])
 def test_units_meet_their_kinks_after_those_below_that_take_them_there(seed, T):
     """The last unit on for a sample turns off, and those above stay off, at biases of zero."""
@@ -494,7 +501,7 @@ class Learned(ff.FA):
 
 def test_a_run_ends_where_what_slides_cannot_be_put_back():
     """Inputs of a sliding unit of the second layer vanish; weights jumped by 2."""
-    given = drawn(17, (3, 2, 4, 2), ff.FA)
+    given = drawn(48, (2, 3, 4, 2), ff.FA)
     with pytest.raises(ff.Unfinished, match="cannot be put back on its kink") as end:
         ff.integrate(*given, [0, 0.5, 2], kinks="slide")
     assert max(end.value.solution.made["drift"].values()) < 1e-7

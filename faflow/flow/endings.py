@@ -36,24 +36,43 @@ def spanned(t, piece, near, entry, before):
     near: {layer: which pre-activations are at zero}.  entry: what has just met its kink.
     before: the sides it came from.
     """
-    layer, unit = piece.index[:2, entry]
-    stood = (before == 0) | (piece.side == 0)
-    stood[entry] = True
-    held, own = piece.split(stood)[layer][unit], piece.split(piece.own)[layer][unit]
-    others = near[layer][unit] & ~held & own & piece.inputs[layer].any(axis=0)
-    meets = held | others
-    passes = piece.split(before * piece.side)[layer][unit, meets] < 0
-    if not others.any() or passes.all():
-        return
-    inputs = piece.inputs[layer]
-    a, basis = inputs[:, others], inputs[:, held & own]
-    left = a - basis @ (inverse(basis.T @ basis) @ (basis.T @ a))
-    if (np.linalg.norm(left, axis=0) <= SPANNED * np.linalg.norm(a, axis=0)).any():
-        raise stopped(
-            t,
-            f"unit {unit} of hidden layer {layer} is at the kinks of samples that span the input of"
-            " another, which then stands at its kink, too, from where more than one flow can go on",
-        )
+    layer, unit, sample = piece.index[:, entry]
+    row = lambda flat: piece.split(flat)[layer][unit]
+    own, inputs = row(piece.own), piece.inputs[layer]
+    slides = row((before == 0) | (piece.side == 0)) & own
+    others = near[layer][unit] & own & ~slides & inputs.any(axis=0)
+    others[sample] = False
+    alone = np.arange(len(own)) == sample
+    meets = slides | others | alone
+    passing = (row(before * piece.side)[meets] < 0).all()  # all of them
+    if not passing and (
+        _in_span(inputs, slides | alone, others) or _in_span(inputs, slides & ~alone, alone)
+    ):
+        raise _spanned_at(t, layer, unit)
+    sides = piece.split(piece.side)
+    for k in piece.layers[1:]:  # where inputs change, and may come to lie so
+        inputs = piece.inputs[k]
+        for unit in np.flatnonzero((sides[k] == 0).any(axis=1)):
+            slides = sides[k][unit] == 0
+            if _in_span(inputs, slides, ~slides & inputs.any(axis=0)):
+                raise _spanned_at(t, k, unit)
+
+
+def _spanned_at(t, layer, unit):
+    return stopped(
+        t,
+        f"unit {unit} of hidden layer {layer} is at the kinks of samples that span the input of"
+        " another, which then stands at its kink, too, from where more than one flow can go on",
+    )
+
+
+def _in_span(inputs, basis, others):
+    """Whether some of these columns is in the span of those."""
+    if not (basis.any() and others.any()):
+        return False
+    a, A = inputs[:, others], inputs[:, basis]
+    left = a - A @ (inverse(A.T @ A) @ (A.T @ a))
+    return bool((np.linalg.norm(left, axis=0) <= SPANNED * np.linalg.norm(a, axis=0)).any())
 
 
 def coupled(piece, w):
