@@ -51,10 +51,11 @@ def integrate(
         them off (errors of a percent); "ignore" takes them for smooth, by a method of low order.
         None takes "slide" for SciPy, activations of degree 1 and one layer with kinks, "stop" for
         more, where what slides is not always told by its kinks, so that "slide" may stop, too, or
-        go on otherwise at another tolerance, which is to be compared; and "ignore" otherwise.  Up to 20,000 units times samples, and not above a layer of one unit
-        without biases, where all units meet their kinks at once.  Weights of zero stay where the
-        rule's own steps leave them.  Signs of weights, as of SignFA, are not followed: where one
-        changes the velocity jumps, and error control is all that there is.
+        go otherwise at another tolerance, which is to be compared; and "ignore" otherwise.  Up to
+        20,000 units times samples, and not above a layer of one unit without biases, where all
+        units meet their kinks at once.  Weights of zero stay where the rule's own steps leave them.
+        Signs of weights, as of SignFA, are not followed: where one changes the velocity jumps, and
+        error control is all that there is.
     keep: conserved quantities.  "monitor" tells in ``made["drift"]`` how far those known of the
         rule were from their values at the times asked for; "all" returns to them after each step,
         as near to where it ended as can be, and a law of `faflow.laws` to that one; a law of your
