@@ -436,6 +436,19 @@ def test_a_run_ends_at_once_where_units_without_weights_are_pushed(kind, zero, b
     np.testing.assert_array_equal(end[0], w0[0])
 
 
+def test_a_unit_without_weights_goes_on_where_there_is_one_way(slope=0.3):
+    """Its samples push it less above their kinks: to the root of a monotone field."""
+    X, c = np.array([[1.0, 0.5], [0.0, 1.0]]), np.array([-1.0, -2.0])
+    rule, task, w0 = one_unit(X, c, [0.0, 0.0], rates=(1, 0))
+    task = ff.Task(X, task.Y, f"leaky_relu({slope})", any_loss)
+    way = slope * X @ c  # both are below their kinks on it
+    assert (way @ X < 0).all()
+    (w,), *_ = followed(rule, task, w0, [0, 2])
+    assert w[0][0] == pytest.approx(2 * way, abs=1e-12)
+    with pytest.raises(ff.Unfinished, match="at t = 0: all samples of unit 0"):
+        followed(rule, ff.Task(X, -task.Y, f"leaky_relu({slope})", any_loss), w0, [0, 2])
+
+
 @pytest.mark.parametrize("d", [1, 3, 50, 200])
 def test_columns_of_one_line_are_found_whatever_rounding(d):
     rng = np.random.default_rng(d)
@@ -472,6 +485,15 @@ class Saturating(ff.FA):
         return self.B[k] @ np.clip(above, -1e4, 1e4)
 
 
+class Guarding(ff.FA):
+    """Raises where errors are too large."""
+
+    def carry(self, w, k, above, output):
+        if abs(above).max() > 1e6:
+            raise FloatingPointError("diverged")
+        return self.B[k] @ above
+
+
 class Normalised(ff.FA):
     """Moves at speed 1."""
 
@@ -480,7 +502,7 @@ class Normalised(ff.FA):
         return tuple(V / np.sqrt(sum((M * M).sum() for M in v)) for V in v)
 
 
-@pytest.mark.parametrize("kind", [Clipping, Averaging, Saturating, Normalised])
+@pytest.mark.parametrize("kind", [Clipping, Averaging, Saturating, Guarding, Normalised])
 def test_samples_are_made_one_only_for_rules_linear_in_each(kind):
     twice = lambda rng: rng.standard_normal((3, 3))[:, [0, 1, 2, 0]] * [1, 1, 1, 2]
     rule, task, w0 = drawn(0, (3, 4, 2), kind, X=twice)

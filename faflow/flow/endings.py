@@ -112,11 +112,14 @@ def _sure(piece, W, side, k, s):
 def weightless(t, piece, rule, w):
     """Raise where all weights of a unit are zero that is pushed, by several samples, to move.
 
-    One that is off at zero stays there, as it does in the rule's own steps.
+    One that is off at zero stays there, as it does in the rule's own steps.  Where all samples push
+    less above their kinks than below there is one way off: it moves by v = Σ c f'(v·x) x, from
+    which v is told, as v less this sum is monotone.
     """
     for k, carried in piece.carried.items():
-        low, own = (piece.split(flat)[k] for flat in (piece.low, piece.own))
+        low, high, own = (piece.split(flat)[k] for flat in (piece.low, piece.high, piece.own))
         pushed = (abs(low * carried) > piece.noise) & own
+        pushed &= ((high - low) * carried > 0).any(axis=1, keepdims=True)
         at = ~rule.weights(w)[k].any(axis=1) & (pushed.sum(axis=1) > 1)
         for unit in np.flatnonzero(at & (rule.rate(k) != 0)):
             raise _at_once(t, unit, k)

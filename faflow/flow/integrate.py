@@ -53,7 +53,8 @@ def integrate(
         more, where what slides is not always told by its kinks, so that "slide" may stop, too, or
         go otherwise at another tolerance, which is to be compared; and "ignore" otherwise.  Up to
         20,000 units times samples, and not above a layer of one unit without biases, where all
-        units meet their kinks at once.  Weights of zero stay where the rule's own steps leave them.
+        units meet their kinks at once.  A unit with weights of zero that is off stays so, as in the
+        rule's own steps; a leaky one ends the run where more than one way may lead off.
         Signs of weights, as of SignFA, are not followed: where one changes the velocity jumps, and
         error control is all that there is.
     keep: conserved quantities.  "monitor" tells in ``made["drift"]`` how far those known of the
