@@ -38,8 +38,7 @@ def ends(piece, t, w, v):
     """What is known at a state `w` that moves by `v`."""
     rates = piece.rates(w, v)
     tiny = TOUCH * piece.sizes(w)
-    made = Ends(t, piece.flat(piece.hidden), rates, piece.shares(), tiny)
-    return made if firm(piece, w) else made._replace(firm=False)
+    return Ends(t, piece.flat(piece.hidden), rates, piece.shares(), tiny, firm(piece, w))
 
 
 def first_exit(piece, start, end, look, suspects=()):

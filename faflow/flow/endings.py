@@ -93,8 +93,7 @@ def coupled(piece, w):
                     side = sides[above][:, s]
                     sure = _sure(piece, outgoing(w, above - 1)[:, entered], side, above, s)
                     for unit in np.flatnonzero(still & (side != 0) & ~sure):
-                        found = (piece.index == np.array([[above], [unit], [s]])).all(axis=0)
-                        return int(np.flatnonzero(found)[0])
+                        return int(piece.split(np.arange(len(piece.side)))[above][unit, s])
                     still &= side > 0
                 entered = np.flatnonzero(still)
     return None

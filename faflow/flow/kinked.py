@@ -97,16 +97,16 @@ class March:
             exit = first_exit(self.piece, self.last, end, self._look(), inside)
             if not (end.firm or (exit and exit.stuck)):  # its kinks may turn before the exit
                 if end.t - kept[0] <= TURN * max(1.0, abs(end.t)):
-                    solver.t, solver.y, solver.f = kept
-                    raise repelled(solver.t, self._place(self.piece.sliding[0]))
+                    self._back_to(kept)
+                    self._raise_repelled()
                 end = None
             elif exit is None:
                 end, aim, aims = self._kept_to_laws(end), np.inf, 0
                 self.last = self.last if end is None else end
             elif exit.stuck:
-                solver.t, solver.y, solver.f = kept
+                self._back_to(kept)
             elif not self._cut(kept, exit, aims > 3):
-                solver.t, solver.y, solver.f = kept
+                self._back_to(kept)
                 self.piece.errors[:] = errors
                 aim, aims = exit.t + 1e-3 * (exit.t - solver.t), aims + 1
                 continue
@@ -114,7 +114,7 @@ class March:
                 end = None
             if end is None:
                 self.natural = (solver.t - kept[0]) / 2
-                solver.t, solver.y, solver.f = kept
+                self._back_to(kept)
                 self.piece.errors[:] = errors
                 if self.natural <= 10 * np.spacing(solver.t):
                     laws = "no step is as near to the laws as its tolerance"
@@ -279,7 +279,7 @@ class March:
         solver.f = flat(v)
         self.before = self.last = ends(self.piece, solver.t, w, v)
         if not self.last.firm:
-            raise repelled(solver.t, self._place(self.piece.sliding[0]))
+            self._raise_repelled()
         self._end_if_coupled()
         if self.stop and len(self.piece.sliding):
             self._raise_slide()
@@ -325,13 +325,19 @@ class March:
         if entry is None:
             return
         if kept is not None:
-            solver.t, solver.y, solver.f = kept
+            self._back_to(kept)
         layer, unit, samples = self._place(entry)
         raise stopped(
             solver.t,
             f"unit {unit} of hidden layer {layer} is at its kink for sample {samples[0]} because"
             " nothing enters it but what slides below, which is not followed",
         )
+
+    def _back_to(self, kept):
+        self.solver.t, self.solver.y, self.solver.f = kept
+
+    def _raise_repelled(self):
+        raise repelled(self.solver.t, self._place(self.piece.sliding[0]))
 
     def _raise_slide(self):
         layer, unit, samples = self._place(self.piece.sliding[0])
