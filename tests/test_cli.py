@@ -58,8 +58,8 @@ def refused(arguments, capsys):
 def test_claims_that_stand_exit_with_0(claims, capsys):
     assert main(["verify", claims(GOOD)]) == 0
     out, err = capsys.readouterr()
-    assert "[1/2] claim_x: stands" in out
-    assert "[2/2] control_x_broken: falls" in out
+    assert re.search(r"\[[12]/2\] claim_x: stands", out)  # whichever of two processes is first
+    assert re.search(r"\[[12]/2\] control_x_broken: falls", out)
     assert "1 of 1 claims stand, 1 of 1 controls fall." in out
     assert err == ""
 

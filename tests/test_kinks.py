@@ -3,6 +3,8 @@
 In the closed forms one ReLU unit sees errors that are given, so that it moves in straight lines.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import problems
 import pytest
@@ -14,6 +16,7 @@ from faflow.flow.conserve import Keeper
 from faflow.flow.control import Control
 from faflow.flow.crossings import Ends, first_exit
 from faflow.flow.keeping import Keeping, known
+from faflow.flow.late import QUIET, quiet
 from faflow.flow.path import Path, Stretch
 from faflow.flow.pieces import Piece
 from faflow.flow.response import carries, response
@@ -836,3 +839,93 @@ def test_a_run_that_slides_comes_to_rest():
     assert sol.made["steady"]
     assert sol.ts[-1] < 200
     assert sol.kinks.sliding()
+
+
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA])
+@pytest.mark.parametrize("rtol", [1e-6, 1e-12])
+def test_runs_that_learn_their_task_go_on(rtol, kind):
+    """Late, when all that is left moves less than steps may err, sides change by turns for ever."""
+    for seed in (1, 2, 4, 5):
+        rule, task, w0 = drawn(seed, (3, 8, 2), kind, bias=True)
+        flow = ff.integrate(rule, task, w0, [0, 120], rtol=rtol, solver="dop853")
+        assert ff.nets.loss(task, flow.final) < 1e-14 * min(1, rtol / 1e-8) ** 2
+        assert all(((m >= 0) & (m <= 1)).all() for m in flow.kinks.masks.values())
+
+
+def slow(errors):
+    """z₁ rises from -1e-9 at errors[0], and above its kink at 2 errors[1] more."""
+    return one_unit([[1.0, 1.0], [0.0, 1.0]], errors, [1.0, -1 - 1e-9])
+
+
+def test_a_slow_state_meets_a_kink_above_which_it_is_fast():
+    (w,), path, _ = followed(*slow([1e-10, 1.0]), [0, 12], rtol=1e-8)
+    (crossing,) = path.crossings
+    assert crossing.t == pytest.approx(10, abs=1e-2)
+    assert w[0].sum() == pytest.approx(2 * (12 - crossing.t), rel=1e-8)
+
+
+@pytest.mark.parametrize("errors", [[1e-10, 1e-10], [1e-10, 1.0], [1.0, 1e-10]])
+def test_steps_are_quiet_that_move_nothing_in_any_pattern(errors, rtol=1e-8):
+    """w₁, of length √2, moves at errors[0] and, in any pattern, by errors · (1, √2) more."""
+    rule, task, w0 = slow(errors)
+    piece = Piece(rule, task, w0)
+    v = piece.velocity(w0)
+    speed = errors[0] + errors[0] + np.sqrt(2) * errors[1]
+    longest = QUIET * rtol * np.sqrt(2) / speed
+    assert longest < QUIET * rtol / errors[0]  # which is that of W₂
+    assert quiet(piece, w0, v, 0.999 * longest, rtol)
+    assert not quiet(piece, w0, v, 1.001 * longest, rtol)
+
+
+def test_errors_that_may_be_rounding_tell_no_pattern():
+    """Where f = Y but for 1e-15: then a step of any length in which nothing moves is quiet."""
+    rule, task, w0 = one_unit([[1.0, 1.0], [0.0, 1.0]], [1.0, 0.0], [1.0, -1.0], loss="squared")
+    for error, told in ((1e-6, True), (1e-15, False)):
+        learned = ff.nets.replaced(task, Y=task.Y + error)
+        piece = Piece(rule, learned, w0)
+        piece.velocity(w0)
+        piece.hear(w0)
+        still = tuple(np.zeros_like(W) for W in w0)
+        assert quiet(piece, w0, still, 1e6, 1e-8) is not told
+
+
+def test_errors_of_large_margins_are_no_rounding():
+    """Of exponential loss at a margin m the error e is exp(-m): f off by δ changes it by δ e."""
+    for margin in (1.0, 40.0):
+        rule, task, w0 = one_unit([[margin]], [1.0], [1.0], loss="exponential")
+        piece = Piece(rule, task, w0)
+        piece.velocity(w0)
+        piece.hear(w0)
+        assert abs(piece.carried[0]).max() == pytest.approx(np.exp(-margin))
+        assert piece.noise == pytest.approx(1e-13 * np.exp(-margin) * margin, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kinks_are_met_from_weights_however_small(seed):
+    """GD from weights c w, c to zero, is c times one flow, from errors that are the targets."""
+    rule, task, w0 = drawn(seed, (3, 6, 2), ff.GD)
+    large, small, smallest = (
+        followed(rule, task, tuple(c * W for W in w0), [0, 1], atol=1e-13 * c)[1]
+        for c in (1e-3, 1e-4, 1e-8)
+    )
+    gaps = []
+    for path in (large, small):
+        assert [c[1:] for c in path.crossings] == [c[1:] for c in smallest.crossings]
+        assert [s[:3] for s in path.stretches] == [s[:3] for s in smallest.stretches]
+        pairs = zip(path.crossings, smallest.crossings, strict=True)
+        gaps.append(max(abs(a.t - b.t) for a, b in pairs))
+    assert 1e-8 < gaps[0] < 1e-4
+    assert gaps[1] == pytest.approx(gaps[0] / 100, rel=0.05)
+
+
+def test_what_rounding_put_outside_is_met_where_it_comes_back():
+    """z = -5e-14 + s/1e7 - s², in at first but never above zero, is back at s = 1e-7."""
+    side, tiny = np.array([1]), np.array([1e-13])
+    piece = SimpleNamespace(side=side, own=side > 0, sliding=np.zeros(0, int))
+    ends = [
+        Ends(t, np.array([-5e-14 + 1e-7 * t - t * t]), np.array([1e-7 - 2 * t]), np.zeros(1), tiny)
+        for t in (0.0, 1.0)
+    ]
+    exit = first_exit(piece, *ends, None)
+    assert not exit.stuck
+    assert exit.t == pytest.approx(1e-7, abs=1e-14)

@@ -82,6 +82,8 @@ def _crossed(piece, start, end, look):
         a = GRID[above[-1]] if len(above) else 0.0
         four = [float(x[entry]) for x in (before, after, falls, rises)]
         if not len(above) and not four[0] > 0:
+            if four[2] > 0:  # it comes in first, as from a zero that rounding put outside
+                four[:2] = 0.0, four[1] - four[0]
             s = _returns(four, float(GRID[last]))
             exits.append(
                 Exit(start.t, int(entry), stuck=True)

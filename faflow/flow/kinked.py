@@ -8,6 +8,7 @@ from ..derivatives import flat
 from ..solution import Unfinished
 from .crossings import TOUCH, ends, first_exit, next_crossing
 from .endings import coupled, gathered, repelled, spanned, stopped, weightless
+from .late import allowed_share, quiet
 from .patterns import settle
 from .pieces import Piece
 
@@ -23,9 +24,6 @@ PUT_BACK = 100
 TURN = 1e-10
 """Length of a step, for times up to 1, within which it is not told that a kink turns repelling."""
 
-NOISE = 1e-13
-"""Share of the largest error carried to a kink at the start below which one may be rounding."""
-
 VANISHED = 10
 """Tolerances of its layer below which the weights of a unit count as zero."""
 
@@ -39,6 +37,7 @@ class March:
         self.keeping, self.away, self.corrected = keeping, None, 0.0
         self.crowd, self.suspects = (None, 0), []
         self.accepted, self.tries, self.idle, self.problem = 0, 0, 0, None
+        self.quiet = False
 
     def unpack(self, y):
         parts = zip(self.cuts[:-1], self.cuts[1:], self.shapes, strict=True)
@@ -51,10 +50,10 @@ class March:
         self.shapes, self.cuts = [W.shape for W in w0], np.cumsum([0, *(W.size for W in w0)])
         side = self.path.side if self.path.t == t else None
         self.piece = piece = Piece(self.rule, self.task, w0, side)
-        at = (abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)
-        at &= piece.own
+        piece.velocity(w0)
+        piece.hear(w0)
+        at = ((abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)) & piece.own
         v = settle(piece, w0, at)
-        piece.noise = NOISE * abs(piece.flat(piece.carried)).max(initial=0)
         weightless(t, piece, self.rule, w0)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
         cuts = zip(self.cuts[:-1], self.cuts[1:], strict=True)
@@ -87,15 +86,19 @@ class March:
             passes += 1
             if self.idle > CROWD:
                 raise stopped(solver.t, "kinks there are met again and again")
+            self._listen(min(self.natural, goal - solver.t))
             kept, errors = (solver.t, solver.y, solver.f), self.piece.errors.copy()
             self.problem = self._try(min(goal, aim))
             if self.problem:
                 break
-            end = self._ends()
-            self._end_if_coupled(kept)
-            inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
-            exit = first_exit(self.piece, self.last, end, self._look(), inside)
-            if not (end.firm or (exit and exit.stuck)):  # its kinks may turn before the exit
+            end, exit = self._ends(), None
+            if not self.quiet:
+                self._end_if_coupled(kept)
+                inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
+                exit = first_exit(self.piece, self.last, end, self._look(), inside)
+            if self.quiet and not quiet(self.piece, *self._moves(), solver.t - kept[0], self.rtol):
+                end = None
+            elif not (self.quiet or end.firm or (exit and exit.stuck)):  # it may turn before
                 if end.t - kept[0] <= TURN * max(1.0, abs(end.t)):
                     self._back_to(kept)
                     self._raise_repelled()
@@ -127,13 +130,43 @@ class March:
                 aim, aims = np.inf, 0
         return solver.t == goal
 
+    def _moves(self):
+        """The state and its velocity, as matrices."""
+        return self.unpack(self.solver.y), self.unpack(self.solver.f)
+
+    def _listen(self, h):
+        """Tell whether kinks are looked for in a step of length `h`; where they are again, meet all
+        that were passed while they were not."""
+        was, (w, v) = self.quiet, self._moves()
+        self.quiet = quiet(self.piece, w, v, h, self.rtol)
+        if self.quiet and not was:
+            self.piece.hear(w)
+            self.quiet = quiet(self.piece, w, v, h, self.rtol)
+        if was and not self.quiet:
+            piece, here = self.piece, self.last
+            away = (piece.side != 0) & (abs(here.z) > here.tiny) & piece.own
+            piece.hold(np.where(away, np.sign(here.z), piece.side), piece.errors)
+            v = settle(piece, self.state(), self._at_kinks(here))
+            self.path.turn(float(self.solver.t), piece.side, self._place)
+            self._arrive(v)
+
+    def _at_kinks(self, here):
+        return ((abs(here.z) <= here.tiny) | (self.piece.side == 0)) & self.piece.own
+
     def _try(self, bound):
-        """A step of the solver, not beyond `bound`, and not far beyond the next kink foreseen."""
+        """A step of the solver, not beyond `bound`, and not far beyond the next kink foreseen.
+
+        What it may err by is the tolerance, but little beside the step itself: late, when that is
+        less, kinks would else be met by what errors the method can no more than hold in check.
+        """
         solver = self.solver
-        wait = 1.02 * next_crossing(self.piece, self.before, self.last)
+        wait = np.inf if self.quiet else 1.02 * next_crossing(self.piece, self.before, self.last)
         shortened = wait < self.natural or bound < solver.t + self.natural
         solver.t_bound, solver.status = bound, "running"
         solver.h_abs = min(self.natural, max(wait, 1e-3 * self.natural))
+        moved = self._error(solver.h_abs * solver.f)
+        share = allowed_share(moved, self.rtol, self.quiet)
+        solver.rtol, solver.atol = share * self.rtol, share * self.atol
         self.before, seen, self.suspects = self.last, solver.nfev, []
         with np.errstate(all="ignore"):
             problem = solver.step()
@@ -223,7 +256,7 @@ class March:
         if not leaves:
             exit = exit._replace(entry=self._lowest(exit.entry, here))
         w, side, before = self.unpack(solver.y), piece.side.copy(), piece.side.copy()
-        at = ((abs(here.z) <= here.tiny) | (side == 0)) & piece.own
+        at = self._at_kinks(here)
         if (abs(here.z) > here.tiny)[side == 0].any():
             made = flat(piece.returned(w))
             if self._error(made - solver.y) > PUT_BACK:
@@ -276,6 +309,7 @@ class March:
         solver = self.solver
         w = self.unpack(solver.y)
         v = self.piece.velocity(w) if v is None else v
+        self.piece.hear(w)
         solver.f = flat(v)
         self.before = self.last = ends(self.piece, solver.t, w, v)
         if not self.last.firm:
@@ -285,7 +319,7 @@ class March:
             self._raise_slide()
 
     def masks(self):
-        made = self.piece.split(self.last.shares)
+        made = self.piece.split(np.clip(self.last.shares, 0, 1))
         return {k: shares[:, self.groups] for k, shares in made.items()}
 
     def _place(self, entry):

@@ -82,7 +82,7 @@ def _wrong(piece, w, v, free, inner=NONE):
     inner: how far between; at the ends themselves a side does, as at units that die.
     """
     rates = piece.rates(w, v)
-    slack = SLACK * piece.sizes(v) + 1e-15 * abs(rates).max()
+    slack = SLACK * piece.sizes(v) + 1e-15 * abs(rates).max() + piece.noisy_rates()
     back = (piece.side * rates < -slack) & free
     if len(piece.sliding):
         shares = piece.sliding_shares()

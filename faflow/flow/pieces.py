@@ -17,6 +17,9 @@ from ..rule import outgoing
 from .response import carries, inverse, response
 from .ties import NOT_TIED, Tied
 
+NOISE = 1e-13
+"""Share of the largest error carried to a kink below which one may be rounding."""
+
 SOLVED = 1e-12
 """How small dz/dt is made where z slides, relative to the largest there is."""
 
@@ -158,6 +161,21 @@ class Piece:
             self._known[unit] = key, inverse(X[:, at].T @ X[:, at])
         return self._known[unit][1]
 
+    def hear(self, w):
+        """Note what errors may be rounding, from those last carried, at `w`.
+
+        Of outputs what is summed to these may be wrong by a share, and their errors by what is of
+        it, which is most of them where they are small, as where a task is learned.
+        """
+        task, weights, share = self.held, self.rule.weights(w), 1e-6
+        _, inputs, f = forward(task, weights)
+        summed = abs(task.output_scale) * (abs(weights[-1]) @ abs(inputs[-1]))
+        e = task.loss.error(f, task.Y)
+        change = abs(task.loss.error(f + share * summed, task.Y) - e).max() / share
+        size = abs(e).max()
+        self.noise = NOISE * abs(self.flat(self.carried)).max(initial=0)
+        self.noise *= max(1.0, change / size) if size else 1.0
+
     def forward(self, w):
         """Pre-activations and inputs of the hidden layers, kept for what comes next."""
         enter = with_ones if self.task.bias else lambda a: a
@@ -229,6 +247,13 @@ class Piece:
         norms = [np.linalg.norm(a, axis=0) for a in self.inputs[:-1]]
         none = [n <= 1e-13 * n.max() for n in norms]
         return self.flat([np.tile(x, (len(z), 1)) for x, z in zip(none, self.hidden, strict=True)])
+
+    def noisy_rates(self):
+        """How large dz/dt is for errors that may be rounding, flat, by the inputs last seen."""
+        norms = [np.linalg.norm(a, axis=0) for a in self.inputs[:-1]]
+        made = [self.rule.rate(k) * n * np.linalg.norm(n) for k, n in enumerate(norms)]
+        pairs = zip(made, self.hidden, strict=True)
+        return self.noise * self.flat([np.tile(x, (len(z), 1)) for x, z in pairs])
 
     def slope_at(self, k, z):
         return (
