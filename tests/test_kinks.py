@@ -929,3 +929,13 @@ def test_what_rounding_put_outside_is_met_where_it_comes_back():
     exit = first_exit(piece, *ends, None)
     assert not exit.stuck
     assert exit.t == pytest.approx(1e-7, abs=1e-14)
+
+
+@pytest.mark.parametrize(("distance", "leaves"), [(2e-13, False), (1e-9, True)])
+def test_what_rests_where_rounding_put_it_does_not_leave(distance, leaves):
+    """A unit that died just beyond its kink moves no more; from farther on its side is wrong."""
+    side = np.array([-1])
+    piece = SimpleNamespace(side=side, own=side < 0, sliding=np.zeros(0, int))
+    tiny, still = np.array([1e-13]), np.zeros(1)
+    ends = [Ends(t, np.array([distance]), still, still, tiny) for t in (0.0, 1.0)]
+    assert bool(first_exit(piece, *ends, None)) is leaves

@@ -9,6 +9,9 @@ from .response import firm
 TOUCH = 1e-13
 """How near to zero a pre-activation counts as zero, relative to |row of W| · |input|."""
 
+NEAR = 1e3
+"""Times that size within which a pre-activation may be at its kink by what rounding moved it."""
+
 GRID = np.linspace(0, 1, 17)[1:]
 
 
@@ -60,7 +63,7 @@ def _crossed(piece, start, end, look):
     before, after = piece.side * start.z, piece.side * end.z
     tiny, h = np.maximum(start.tiny, end.tiny), end.t - start.t
     falls, rises = h * piece.side * start.rates, h * piece.side * end.rates
-    out = after < -tiny
+    out = (after < -tiny) & ((after < before) | (before < -NEAR * tiny) | (before > 0))
     dips = (falls < 0) & (rises > 0) & (before > tiny) & ~out
     entries = np.flatnonzero((out | dips) & piece.own)
     if not len(entries):
@@ -82,8 +85,9 @@ def _crossed(piece, start, end, look):
         a = GRID[above[-1]] if len(above) else 0.0
         four = [float(x[entry]) for x in (before, after, falls, rises)]
         if not len(above) and not four[0] > 0:
-            if four[2] > 0:  # it comes in first, as from a zero that rounding put outside
-                four[:2] = 0.0, four[1] - four[0]
+            below = np.flatnonzero(row < four[0])
+            if four[2] > 0 and len(below):  # in at first, as from a zero that rounding put outside
+                four[:2], last = (0.0, four[1] - four[0]), below[0]
             s = _returns(four, float(GRID[last]))
             exits.append(
                 Exit(start.t, int(entry), stuck=True)
@@ -151,6 +155,14 @@ def _left(piece, start, end, look, suspects):
             return exit
         b, after = t, now
     return exit
+
+
+def lowest(piece, entry, here):
+    """The lowest that meets its kink with `entry`, which may do so as its inputs vanish."""
+    layers, _, samples = piece.index
+    below = (layers < layers[entry]) & (samples == samples[entry]) & piece.own
+    meets = below & (piece.side * here.rates < 0) & (abs(here.z) <= NEAR * here.tiny)
+    return int(np.flatnonzero(meets)[0]) if meets.any() else entry
 
 
 def next_crossing(piece, start, end):

@@ -28,6 +28,25 @@ def repelled(t, place):
     )
 
 
+def slid(t, place):
+    """The error of a run that is to stop where it first slides."""
+    layer, unit, samples = place
+    return Unfinished(
+        f"Stopped at t = {t:.6g}: the pre-activation of unit {unit} of hidden layer {layer} for"
+        f" sample {samples[0]} slides along its kink; use kinks='slide' to go on."
+    )
+
+
+def crowded(t, count, place):
+    """The error where kinks are met again and again at no other time."""
+    layer, unit, samples = place
+    return stopped(
+        t,
+        f"{count} kinks were met there, the last by unit {unit} of hidden layer {layer} for sample"
+        f" {samples[0]}",
+    )
+
+
 def spanned(t, piece, near, entry, before):
     """Raise where a unit slides, or is at its kink, at samples that span another's input.
 
@@ -49,8 +68,12 @@ def spanned(t, piece, near, entry, before):
         _in_span(inputs, slides | alone, others) or _in_span(inputs, slides & ~alone, alone)
     ):
         raise _spanned_at(t, layer, unit)
+
+
+def lined_up(t, piece):
+    """Raise where inputs of a layer above another come to lie so that they are spanned."""
     sides = piece.split(piece.side)
-    for k in piece.layers[1:]:  # where inputs change, and may come to lie so
+    for k in piece.layers[1:]:
         inputs = piece.inputs[k]
         for unit in np.flatnonzero((sides[k] == 0).any(axis=1)):
             slides = sides[k][unit] == 0
@@ -73,6 +96,16 @@ def _in_span(inputs, basis, others):
     a, A = inputs[:, others], inputs[:, basis]
     left = a - A @ (inverse(A.T @ A) @ (A.T @ a))
     return bool((np.linalg.norm(left, axis=0) <= SPANNED * np.linalg.norm(a, axis=0)).any())
+
+
+def coupled_at(t, place):
+    """The error where what is at its kink is `coupled` to what slides below."""
+    layer, unit, samples = place
+    return stopped(
+        t,
+        f"unit {unit} of hidden layer {layer} is at its kink for sample {samples[0]} because"
+        " nothing enters it but what slides below, which is not followed",
+    )
 
 
 def coupled(piece, w):

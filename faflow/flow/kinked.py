@@ -5,9 +5,9 @@ from functools import cache
 import numpy as np
 
 from ..derivatives import flat
-from ..solution import Unfinished
-from .crossings import TOUCH, ends, first_exit, next_crossing
-from .endings import coupled, gathered, repelled, spanned, stopped, weightless
+from . import endings
+from .crossings import NEAR, TOUCH, ends, first_exit, lowest, next_crossing
+from .endings import stopped
 from .late import allowed_share, quiet
 from .patterns import settle
 from .pieces import Piece
@@ -54,7 +54,7 @@ class March:
         piece.hear(w0)
         at = ((abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)) & piece.own
         v = settle(piece, w0, at)
-        weightless(t, piece, self.rule, w0)
+        endings.weightless(t, piece, self.rule, w0)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
         cuts = zip(self.cuts[:-1], self.cuts[1:], strict=True)
         self.floors = [np.linalg.norm(atol[a:b]) for a, b in cuts]
@@ -101,7 +101,7 @@ class March:
             elif not (self.quiet or end.firm or (exit and exit.stuck)):  # it may turn before
                 if end.t - kept[0] <= TURN * max(1.0, abs(end.t)):
                     self._back_to(kept)
-                    self._raise_repelled()
+                    raise endings.repelled(solver.t, self._place(self.piece.sliding[0]))
                 end = None
             elif exit is None:
                 end, aim, aims = self._kept_to_laws(end), np.inf, 0
@@ -254,7 +254,7 @@ class March:
         leaves = piece.side[exit.entry] == 0
         here = self.last if exit.stuck else self._ends() if leaves else self._polished(exit.entry)
         if not leaves:
-            exit = exit._replace(entry=self._lowest(exit.entry, here))
+            exit = exit._replace(entry=lowest(piece, exit.entry, here))
         w, side, before = self.unpack(solver.y), piece.side.copy(), piece.side.copy()
         at = self._at_kinks(here)
         if (abs(here.z) > here.tiny)[side == 0].any():
@@ -281,14 +281,6 @@ class March:
         self._crowded(exit)
         self._end_if_unclear(exit.entry, before)
 
-    def _lowest(self, entry, here):
-        """The lowest that meets its kink with `entry`, which may do so as its inputs vanish."""
-        piece = self.piece
-        layers, _, samples = piece.index
-        below = (layers < layers[entry]) & (samples == samples[entry]) & piece.own
-        meets = below & (piece.side * here.rates < 0) & (abs(here.z) <= 1e3 * here.tiny)
-        return int(np.flatnonzero(meets)[0]) if meets.any() else entry
-
     def _polished(self, entry):
         """Shift the state along its velocity to where z is zero, by so little that it is exact."""
         piece, solver = self.piece, self.solver
@@ -312,11 +304,12 @@ class March:
         self.piece.hear(w)
         solver.f = flat(v)
         self.before = self.last = ends(self.piece, solver.t, w, v)
+        slides = self.piece.sliding
         if not self.last.firm:
-            self._raise_repelled()
+            raise endings.repelled(solver.t, self._place(slides[0]))
         self._end_if_coupled()
-        if self.stop and len(self.piece.sliding):
-            self._raise_slide()
+        if self.stop and len(slides):
+            raise endings.slid(solver.t, self._place(slides[0]))
 
     def masks(self):
         made = self.piece.split(np.clip(self.last.shares, 0, 1))
@@ -335,47 +328,28 @@ class March:
         if count and not count % 8:
             self._blind(2.0 ** (count // 8))
         if count > CROWD:
-            layer, unit, samples = self._place(exit.entry)
-            raise stopped(
-                self.solver.t,
-                f"{CROWD} kinks were met there, the last by unit {unit} of hidden layer {layer}"
-                f" for sample {samples[0]}",
-            )
+            raise endings.crowded(self.solver.t, CROWD, self._place(exit.entry))
 
     def _end_if_unclear(self, entry, before):
         """Raise where kinks one by one do not tell how the flow goes on."""
         solver, piece = self.solver, self.piece
-        near = piece.split(abs(self.last.z) <= 1e3 * self.last.tiny)
-        spanned(solver.t, piece, near, entry, before)
+        near = piece.split(abs(self.last.z) <= NEAR * self.last.tiny)
+        endings.spanned(solver.t, piece, near, entry, before)
+        endings.lined_up(solver.t, piece)
         layer, unit = piece.index[:2, entry]
         W = self.rule.weights(self.unpack(solver.y))[layer]
         floor = VANISHED * (self.floors[layer] + self.rtol * np.linalg.norm(W))
-        gathered(solver.t, piece, near, entry, np.linalg.norm(W[unit]) <= floor)
+        endings.gathered(solver.t, piece, near, entry, np.linalg.norm(W[unit]) <= floor)
 
     def _end_if_coupled(self, kept=None):
         """Raise, standing where the last step began, where slopes above follow those that slide."""
         solver = self.solver
-        entry = coupled(self.piece, self.rule.weights(self.unpack(solver.y)))
+        entry = endings.coupled(self.piece, self.rule.weights(self.unpack(solver.y)))
         if entry is None:
             return
         if kept is not None:
             self._back_to(kept)
-        layer, unit, samples = self._place(entry)
-        raise stopped(
-            solver.t,
-            f"unit {unit} of hidden layer {layer} is at its kink for sample {samples[0]} because"
-            " nothing enters it but what slides below, which is not followed",
-        )
+        raise endings.coupled_at(solver.t, self._place(entry))
 
     def _back_to(self, kept):
         self.solver.t, self.solver.y, self.solver.f = kept
-
-    def _raise_repelled(self):
-        raise repelled(self.solver.t, self._place(self.piece.sliding[0]))
-
-    def _raise_slide(self):
-        layer, unit, samples = self._place(self.piece.sliding[0])
-        raise Unfinished(
-            f"Stopped at t = {self.solver.t:.6g}: the pre-activation of unit {unit} of hidden layer"
-            f" {layer} for sample {samples[0]} slides along its kink; use kinks='slide' to go on."
-        )
