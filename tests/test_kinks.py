@@ -16,7 +16,7 @@ from faflow.flow.conserve import Keeper
 from faflow.flow.control import Control
 from faflow.flow.crossings import Ends, first_exit
 from faflow.flow.keeping import Keeping, known
-from faflow.flow.late import QUIET, quiet
+from faflow.flow.late import hushed, reached
 from faflow.flow.path import Path, Stretch
 from faflow.flow.pieces import Piece
 from faflow.flow.response import carries, response
@@ -864,21 +864,51 @@ def test_a_slow_state_meets_a_kink_above_which_it_is_fast():
     assert w[0].sum() == pytest.approx(2 * (12 - crossing.t), rel=1e-8)
 
 
+def test_kinks_are_met_between_save_times_however_close():
+    """Steps of which none moves the state by what counts do so together."""
+    start = np.array([[1.0, -1.01]]), np.array([[1.0]])
+    ts = np.linspace(0, 0.02, 2001)
+    flow = ff.integrate(*slow([1.0, 1.0])[:2], start, ts, rtol=1e-3, solver="dop853")
+    (crossing,) = flow.kinks.crossings
+    assert crossing.t == pytest.approx(0.01, abs=1e-10)
+    assert flow.final[0].sum() == pytest.approx((1 + 2) * 0.01, rel=1e-8)
+
+
+def test_kinks_are_met_in_steps_that_another_sample_makes_short(size=100.0):
+    """That one is learned, and stiff; the unit of the other loses its weights at t = 0.998."""
+    task = ff.Task(np.diag([size, 1.0]), [[1.1 * size, 0.1]], "relu")
+    w0 = np.array([[1.0, 0.0], [0.0, 0.01]]), np.array([[1.0, -0.1]])
+    for rtol in (1e-3, 1e-5):
+        with pytest.raises(ff.Unfinished, match=r"t = 0\.99[89].* reach their kinks there at once"):
+            ff.integrate(ff.GD(), task, w0, [0, 2], rtol=rtol, solver="dop853")
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("seed", [4, 5])
+def test_a_run_that_has_learned_its_task_goes_on_from_a_checkpoint(seed, share, tmp_path):
+    problem = drawn(seed, (3, 8, 2), ff.FA, bias=True)
+    options = {"rtol": 1e-6, "solver": "dop853"}
+    whole = ff.integrate(*problem, [0, 150], **options)
+    file, most = tmp_path / "run.h5", int(share * whole.made["accepted"])
+    with pytest.raises(ff.Unfinished, match="steps"):
+        ff.integrate(*problem, [0, 150], **options, max_steps=most, checkpoint=file)
+    resumed = ff.integrate(*problem, [0, 150], **options, checkpoint=file)
+    assert gap(resumed.final, whole.final) < 1e-7
+    assert [s[:3] for s in resumed.kinks.sliding()] == [s[:3] for s in whole.kinks.sliding()]
+
+
 @pytest.mark.parametrize("errors", [[1e-10, 1e-10], [1e-10, 1.0], [1.0, 1e-10]])
-def test_steps_are_quiet_that_move_nothing_in_any_pattern(errors, rtol=1e-8):
-    """w₁, of length √2, moves at errors[0] and, in any pattern, by errors · (1, √2) more."""
+def test_what_a_step_may_move_in_any_pattern(errors, h=0.3):
+    """w₁, of length √2, at errors[0] and by errors · (1, √2) more; W₂ is slower."""
     rule, task, w0 = slow(errors)
     piece = Piece(rule, task, w0)
-    v = piece.velocity(w0)
     speed = errors[0] + errors[0] + np.sqrt(2) * errors[1]
-    longest = QUIET * rtol * np.sqrt(2) / speed
-    assert longest < QUIET * rtol / errors[0]  # which is that of W₂
-    assert quiet(piece, w0, v, 0.999 * longest, rtol)
-    assert not quiet(piece, w0, v, 1.001 * longest, rtol)
+    moved = reached(piece, w0, piece.velocity(w0), h)
+    assert moved == pytest.approx(h * speed / np.sqrt(2), rel=1e-9)
 
 
 def test_errors_that_may_be_rounding_tell_no_pattern():
-    """Where f = Y but for 1e-15: then a step of any length in which nothing moves is quiet."""
+    """Where f = Y but for 1e-15; then what may be pushed counts for nothing."""
     rule, task, w0 = one_unit([[1.0, 1.0], [0.0, 1.0]], [1.0, 0.0], [1.0, -1.0], loss="squared")
     for error, told in ((1e-6, True), (1e-15, False)):
         learned = ff.nets.replaced(task, Y=task.Y + error)
@@ -886,7 +916,8 @@ def test_errors_that_may_be_rounding_tell_no_pattern():
         piece.velocity(w0)
         piece.hear(w0)
         still = tuple(np.zeros_like(W) for W in w0)
-        assert quiet(piece, w0, still, 1e6, 1e-8) is not told
+        assert hushed(piece) is not told
+        assert (reached(piece, w0, still, 1.0) > 0) is told
 
 
 def test_errors_of_large_margins_are_no_rounding():

@@ -5,10 +5,11 @@ from functools import cache
 import numpy as np
 
 from ..derivatives import flat
+from ..solution import Unfinished
 from . import endings
 from .crossings import NEAR, TOUCH, ends, first_exit, lowest, next_crossing
 from .endings import stopped
-from .late import allowed_share, quiet
+from .late import QUIET, allowed_share, hushed, near, reached
 from .patterns import settle
 from .pieces import Piece
 
@@ -37,7 +38,7 @@ class March:
         self.keeping, self.away, self.corrected = keeping, None, 0.0
         self.crowd, self.suspects = (None, 0), []
         self.accepted, self.tries, self.idle, self.problem = 0, 0, 0, None
-        self.quiet = False
+        self.quiet, self.unmet = False, 0.0
 
     def unpack(self, y):
         parts = zip(self.cuts[:-1], self.cuts[1:], self.shapes, strict=True)
@@ -53,7 +54,8 @@ class March:
         piece.velocity(w0)
         piece.hear(w0)
         at = ((abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)) & piece.own
-        v = settle(piece, w0, at)
+        self.quiet = side is not None and hushed(piece)  # as it may have been
+        v = piece.velocity(w0) if self.quiet else settle(piece, w0, at)
         endings.weightless(t, piece, self.rule, w0)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
         cuts = zip(self.cuts[:-1], self.cuts[1:], strict=True)
@@ -86,7 +88,7 @@ class March:
             passes += 1
             if self.idle > CROWD:
                 raise stopped(solver.t, "kinks there are met again and again")
-            self._listen(min(self.natural, goal - solver.t))
+            self._listen()
             kept, errors = (solver.t, solver.y, solver.f), self.piece.errors.copy()
             self.problem = self._try(min(goal, aim))
             if self.problem:
@@ -96,9 +98,12 @@ class March:
                 self._end_if_coupled(kept)
                 inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
                 exit = first_exit(self.piece, self.last, end, self._look(), inside)
-            if self.quiet and not quiet(self.piece, *self._moves(), solver.t - kept[0], self.rtol):
-                end = None
-            elif not (self.quiet or end.firm or (exit and exit.stuck)):  # it may turn before
+            if self.quiet and not self._is_quiet(solver.t - kept[0]):
+                self.natural, self.unmet = (solver.t - kept[0]) / 2, np.inf
+                self._back_to(kept)
+                self.piece.errors[:] = errors
+                continue
+            if not (self.quiet or end.firm or (exit and exit.stuck)):  # it may turn before
                 if end.t - kept[0] <= TURN * max(1.0, abs(end.t)):
                     self._back_to(kept)
                     raise endings.repelled(solver.t, self._place(self.piece.sliding[0]))
@@ -123,6 +128,9 @@ class March:
                     laws = "no step is as near to the laws as its tolerance"
                     self.problem = "no step tells what slides" if self.keeping is None else laws
                 continue
+            if self.quiet:
+                w, v = self.unpack(solver.y), self.unpack(solver.f)
+                self.unmet += reached(self.piece, w, v, solver.t - kept[0])
             self.accepted += not (exit and exit.stuck)
             self.idle = self.idle + 1 if exit and exit.stuck else 0
             if exit is not None:
@@ -130,25 +138,43 @@ class March:
                 aim, aims = np.inf, 0
         return solver.t == goal
 
-    def _moves(self):
-        """The state and its velocity, as matrices."""
-        return self.unpack(self.solver.y), self.unpack(self.solver.f)
+    def _is_quiet(self, h):
+        """Whether a step of length `h` may look for no kinks, as errors are rounding, or nearly so.
 
-    def _listen(self, h):
-        """Tell whether kinks are looked for in a step of length `h`; where they are again, meet all
-        that were passed while they were not."""
-        was, (w, v) = self.quiet, self._moves()
-        self.quiet = quiet(self.piece, w, v, h, self.rtol)
+        Only until such steps might have moved the state, in some pattern, by what matters.
+        """
+        if not hushed(self.piece):
+            return False
+        w, v = self.unpack(self.solver.y), self.unpack(self.solver.f)
+        return self.unmet + reached(self.piece, w, v, h) <= QUIET * self.rtol
+
+    def _listen(self):
+        """Tell whether the next step looks for kinks; meet what was passed while none did."""
+        was, self.quiet = self.quiet, self._is_quiet(self.natural)
         if self.quiet and not was:
-            self.piece.hear(w)
-            self.quiet = quiet(self.piece, w, v, h, self.rtol)
+            self.piece.hear(self.state())
+            self.quiet = self._is_quiet(self.natural)
         if was and not self.quiet:
-            piece, here = self.piece, self.last
-            away = (piece.side != 0) & (abs(here.z) > here.tiny) & piece.own
-            piece.hold(np.where(away, np.sign(here.z), piece.side), piece.errors)
-            v = settle(piece, self.state(), self._at_kinks(here))
-            self.path.turn(float(self.solver.t), piece.side, self._place)
-            self._arrive(v)
+            self.unmet = 0.0
+            self._wake()
+
+    def _wake(self):
+        """Take the pattern that the state is in."""
+        piece, w, here, before = self.piece, self.state(), self.last, self.piece.side.copy()
+        away = (before != 0) & (abs(here.z) > here.tiny) & piece.own
+        side = np.where(away, np.sign(here.z), before)
+        piece.hold(side, piece.errors)
+        try:
+            v = settle(piece, w, self._at_kinks(here))
+        except Unfinished:
+            if not hushed(piece):
+                raise
+            piece.hold(side, piece.errors)  # what rounding leaves of errors may be of no pattern
+            v = None
+        self.path.turn(float(self.solver.t), piece.side, self._place)
+        self._arrive(v)
+        for entry in np.flatnonzero((piece.side != before) & piece.own):
+            self._end_if_unclear(entry, before)
 
     def _at_kinks(self, here):
         return ((abs(here.z) <= here.tiny) | (self.piece.side == 0)) & self.piece.own
@@ -164,8 +190,10 @@ class March:
         shortened = wait < self.natural or bound < solver.t + self.natural
         solver.t_bound, solver.status = bound, "running"
         solver.h_abs = min(self.natural, max(wait, 1e-3 * self.natural))
-        moved = self._error(solver.h_abs * solver.f)
-        share = allowed_share(moved, self.rtol, self.quiet)
+        share = 1.0
+        if near(self.piece, self.last, self.rtol):
+            moved = self._error(solver.h_abs * solver.f)
+            share = allowed_share(moved, self.rtol, self.quiet)
         solver.rtol, solver.atol = share * self.rtol, share * self.atol
         self.before, seen, self.suspects = self.last, solver.nfev, []
         with np.errstate(all="ignore"):

@@ -6,37 +6,52 @@ errors that it holds in check: these, and not the flow, would meet the kinks.
 
 import numpy as np
 
-QUIET = 0.1
-"""Share of the relative tolerance that a step may move, in any pattern, and meet no kinks."""
+from .crossings import TOUCH
 
-CALM = 0.01
-"""Share of the tolerance that a step may err by where it meets no kinks."""
+QUIET = 0.1
+"""Share of the relative tolerance that steps may move the state by before they meet kinks again."""
 
 MOVED = 1e-3
-"""Share of its own length that a step may err by where it meets them."""
+"""Share of its own length that a step may err by where kinks are near."""
 
-FINEST = 1e-14
-"""Relative tolerance below which errors of steps are rounding."""
+REACH = 1e3
+"""Relative tolerances, of what z is summed of, within which a kink is near."""
+
+FINEST, CALM = 1e-14, 1e-13
+"""Relative tolerances: what errors of steps that are met by kinks, and by none, are rounding to."""
 
 
-def quiet(piece, w, v, h, rtol):
-    """Whether a step of length `h` changes nothing, in any pattern, by as much as QUIET `rtol`.
+def reached(piece, w, v, h):
+    """By how much of their sizes a step of length `h` moves the matrices of the state at the most.
 
-    Any: the first layer, alone with kinks, moves by at most h Σ |error carried| |slope| |input|.
-    Where all errors carried may be rounding, no pattern is told from another.
+    In any pattern where the first layer alone has kinks, which moves it by at most
+    h Σ |error carried| |slope| |input|: of errors that are more than rounding.
     piece: as it was evaluated last, at the state `w`, which moves by `v`.
     """
-    norm, allowed = np.linalg.norm, QUIET * rtol
+    norm = np.linalg.norm
     sizes, speeds = (np.array([norm(W) for W in M]) for M in (w, v))
-    if piece.layers != (0,) or not piece.linear or not (h * speeds <= allowed * sizes).all():
-        return False
     carried = abs(piece.carried[0])
-    slopes = np.maximum(abs(piece.low), abs(piece.high)).reshape(carried.shape)
-    pushed = piece.rule.rate(0) * norm((slopes * carried) @ norm(piece.X, axis=0))
-    told = carried.max() > piece.noise
-    return bool(not told or h * (speeds[0] + pushed) <= allowed * sizes[0])
+    if carried.max() > piece.noise:
+        slopes = np.maximum(abs(piece.low), abs(piece.high)).reshape(carried.shape)
+        pushed = norm((slopes * carried) @ norm(piece.X, axis=0))
+        speeds[0] += abs(piece.rule.rate(0)) * pushed
+    with np.errstate(all="ignore"):
+        return float((h * speeds / sizes)[speeds > 0].max(initial=0))
+
+
+def hushed(piece):
+    """Whether all errors carried to kinks, of the first layer alone, are rounding or nearly so."""
+    if piece.layers != (0,) or not piece.linear:
+        return False
+    return bool(abs(piece.carried[0]).max() <= piece.faint)
+
+
+def near(piece, ends, rtol):
+    """Whether something slides, or is as near to its kink as errors of steps may matter."""
+    sizes = ends.tiny / TOUCH
+    return len(piece.sliding) > 0 or bool((abs(ends.z) <= REACH * rtol * sizes)[piece.own].any())
 
 
 def allowed_share(moved, rtol, is_quiet):
-    """The share of its tolerance that a step may err by that moves by so many tolerances."""
-    return min(1.0, max(MOVED * moved, CALM if is_quiet else FINEST / rtol))
+    """The share of its tolerance that a step near kinks may err by that moves by so many of it."""
+    return min(1.0, max(MOVED * moved, (CALM if is_quiet else FINEST) / rtol))

@@ -20,6 +20,9 @@ from .ties import NOT_TIED, Tied
 NOISE = 1e-13
 """Share of the largest error carried to a kink below which one may be rounding."""
 
+FAINT = 100
+"""Times that size up to which errors are near to rounding."""
+
 SOLVED = 1e-12
 """How small dz/dt is made where z slides, relative to the largest there is."""
 
@@ -167,9 +170,10 @@ class Piece:
         Of outputs what is summed to these may be wrong by a share, and their errors by what is of
         it, which is most of them where they are small, as where a task is learned.
         """
-        task, weights, share = self.held, self.rule.weights(w), 1e-6
+        task, weights = self.held, self.rule.weights(w)
         _, inputs, f = forward(task, weights)
         summed = abs(task.output_scale) * (abs(weights[-1]) @ abs(inputs[-1]))
+        share = 1e-3 / max(1e3, summed.max())
         e = task.loss.error(f, task.Y)
         change = abs(task.loss.error(f + share * summed, task.Y) - e).max() / share
         size = abs(e).max()
@@ -248,10 +252,15 @@ class Piece:
         none = [n <= 1e-13 * n.max() for n in norms]
         return self.flat([np.tile(x, (len(z), 1)) for x, z in zip(none, self.hidden, strict=True)])
 
+    @property
+    def faint(self):
+        """Size up to which an error that is carried to a kink may be rounding, or nearly so."""
+        return FAINT * self.noise
+
     def noisy_rates(self):
         """How large dz/dt is for errors that may be rounding, flat, by the inputs last seen."""
         norms = [np.linalg.norm(a, axis=0) for a in self.inputs[:-1]]
-        made = [self.rule.rate(k) * n * np.linalg.norm(n) for k, n in enumerate(norms)]
+        made = [abs(self.rule.rate(k)) * n * np.linalg.norm(n) for k, n in enumerate(norms)]
         pairs = zip(made, self.hidden, strict=True)
         return self.noise * self.flat([np.tile(x, (len(z), 1)) for x, z in pairs])
 

@@ -84,11 +84,11 @@ def firm(piece, w):
     Slopes then are one vector only, as the response to them is, but for its sign, a P-matrix: its
     principal minors are positive.  (R. W. Cottle, J.-S. Pang & R. E. Stone, The Linear
     Complementarity Problem, theorem 3.3.7.)  In the first layer alone it is a Gram matrix times the
-    errors carried there, of which signs are enough.  Errors that are rounding say nothing.
+    errors carried there, of which signs are enough.  Errors near to rounding say nothing.
     """
     n = piece.sliding
     carried = piece.flat(piece.carried)[n]
-    told = abs(carried) > piece.noise
+    told = abs(carried) > piece.faint
     if piece.first_alone:
         return bool(((piece.high - piece.low)[n] * carried < 0)[told].all())
     if not told.any():
