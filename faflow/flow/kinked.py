@@ -9,7 +9,7 @@ from ..solution import Unfinished
 from . import endings
 from .crossings import NEAR, TOUCH, ends, first_exit, lowest, next_crossing
 from .endings import stopped
-from .late import QUIET, allowed_share, hushed, near, reached
+from .late import QUIET, allowed_share, hushed, near_kinks, reached
 from .patterns import settle
 from .pieces import Piece
 
@@ -89,7 +89,7 @@ class March:
             if self.idle > CROWD:
                 raise stopped(solver.t, "kinks there are met again and again")
             self._listen()
-            kept, errors = (solver.t, solver.y, solver.f), self.piece.errors.copy()
+            kept = solver.t, solver.y, solver.f, self.piece.errors.copy()
             self.problem = self._try(min(goal, aim))
             if self.problem:
                 break
@@ -101,7 +101,6 @@ class March:
             if self.quiet and not self._is_quiet(solver.t - kept[0]):
                 self.natural, self.unmet = (solver.t - kept[0]) / 2, np.inf
                 self._back_to(kept)
-                self.piece.errors[:] = errors
                 continue
             if not (self.quiet or end.firm or (exit and exit.stuck)):  # it may turn before
                 if end.t - kept[0] <= TURN * max(1.0, abs(end.t)):
@@ -115,7 +114,6 @@ class March:
                 self._back_to(kept)
             elif not self._cut(kept, exit, aims > 3):
                 self._back_to(kept)
-                self.piece.errors[:] = errors
                 aim, aims = exit.t + 1e-3 * (exit.t - solver.t), aims + 1
                 continue
             elif self._kept_to_laws(end) is None:
@@ -123,7 +121,6 @@ class March:
             if end is None:
                 self.natural = (solver.t - kept[0]) / 2
                 self._back_to(kept)
-                self.piece.errors[:] = errors
                 if self.natural <= 10 * np.spacing(solver.t):
                     laws = "no step is as near to the laws as its tolerance"
                     self.problem = "no step tells what slides" if self.keeping is None else laws
@@ -191,7 +188,7 @@ class March:
         solver.t_bound, solver.status = bound, "running"
         solver.h_abs = min(self.natural, max(wait, 1e-3 * self.natural))
         share = 1.0
-        if near(self.piece, self.last, self.rtol):
+        if near_kinks(self.piece, self.last, self.rtol):
             moved = self._error(solver.h_abs * solver.f)
             share = allowed_share(moved, self.rtol, self.quiet)
         solver.rtol, solver.atol = share * self.rtol, share * self.atol
@@ -245,7 +242,7 @@ class March:
 
         The cubic through both ends, h⁴s²(1 - s)²y⁗/24 from the flow at a share s of the step.
         """
-        solver, (t, y, f) = self.solver, kept
+        solver, (t, y, f, _) = self.solver, kept
         h = solver.t - t
         s = (exit.t - t) / h
         turn = 2 * (y - solver.y) + h * (f + solver.f)
@@ -380,4 +377,4 @@ class March:
         raise endings.coupled_at(solver.t, self._place(entry))
 
     def _back_to(self, kept):
-        self.solver.t, self.solver.y, self.solver.f = kept
+        self.solver.t, self.solver.y, self.solver.f, self.piece.errors[:] = kept

@@ -46,7 +46,7 @@ def hushed(piece):
     return bool(abs(piece.carried[0]).max() <= piece.faint)
 
 
-def near(piece, ends, rtol):
+def near_kinks(piece, ends, rtol):
     """Whether something slides, or is as near to its kink as errors of steps may matter."""
     sizes = ends.tiny / TOUCH
     return len(piece.sliding) > 0 or bool((abs(ends.z) <= REACH * rtol * sizes)[piece.own].any())
