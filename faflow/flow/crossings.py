@@ -44,28 +44,30 @@ def ends(piece, t, w, v):
     return Ends(t, piece.flat(piece.hidden), rates, piece.shares(), tiny, firm(piece, w))
 
 
-def first_exit(piece, start, end, look, suspects=()):
+def first_exit(piece, start, end, look, suspects=(), unmet=False):
     """The first `Exit` of a step between two `Ends`; None if it stays in its piece.
 
     Pre-activations are followed by the cubics through their values and rates at both ends, also
     where they go out and return within the step; where such a cubic comes near to zero, and for
     the slopes of what slides, `look(t)` gives (z, shares) inside the step.
     suspects: times inside the step at which such a slope seemed to be that of a side.
+    unmet: which entries are not looked at.
     """
-    found = _crossed(piece, start, end, look)
-    left = _left(piece, start, end, look, suspects)
+    heard = piece.own & ~np.asarray(unmet)
+    found = _crossed(piece, start, end, look, heard)
+    left = _left(piece, start, end, look, suspects, heard)
     both = [exit for exit in (found, left) if exit is not None]
     return min(both, default=None)
 
 
-def _crossed(piece, start, end, look):
+def _crossed(piece, start, end, look, heard):
     """The first exit through z = 0."""
     before, after = piece.side * start.z, piece.side * end.z
     tiny, h = np.maximum(start.tiny, end.tiny), end.t - start.t
     falls, rises = h * piece.side * start.rates, h * piece.side * end.rates
     out = (after < -tiny) & ((after < before) | (before < -NEAR * tiny) | (before > 0))
     dips = (falls < 0) & (rises > 0) & (before > tiny) & ~out
-    entries = np.flatnonzero((out | dips) & piece.own)
+    entries = np.flatnonzero((out | dips) & heard)
     if not len(entries):
         return None
     exits = []
@@ -119,9 +121,9 @@ def _root(ends, a, b):
     return brentq(lambda s: _cubic(*ends, s), a, b, xtol=1e-15, rtol=1e-15)
 
 
-def _left(piece, start, end, look, suspects):
+def _left(piece, start, end, look, suspects, heard):
     """The first exit of what slides: where its slope becomes that of a side, or just after."""
-    n = piece.sliding
+    n = piece.sliding[heard[piece.sliding]]
     if not len(n):
         return None
     room = lambda shares: np.minimum(shares[n], 1 - shares[n])
@@ -165,13 +167,13 @@ def lowest(piece, entry, here):
     return int(np.flatnonzero(meets)[0]) if meets.any() else entry
 
 
-def next_crossing(piece, start, end):
-    """How long until the first z is zero, by its value and its rates at two times."""
+def next_crossing(piece, start, end, unmet=False):
+    """How long until the first z that is met is zero, by its value and its rates at two times."""
     gap, speed = piece.side * end.z, piece.side * end.rates
     h = end.t - start.t
     turn = piece.side * (end.rates - start.rates) / h if h > 0 else 0 * gap
     with np.errstate(all="ignore"):
         root = np.sqrt(speed * speed - 2 * turn * gap)  # nan where it turns before zero
         wait = 2 * gap / (root - speed)
-    wait = wait[(wait > 0) & (gap > end.tiny)]
+    wait = wait[(wait > 0) & (gap > end.tiny) & ~np.asarray(unmet)]
     return wait.min(initial=np.inf)

@@ -9,7 +9,7 @@ from ..solution import Unfinished
 from . import endings
 from .crossings import NEAR, TOUCH, ends, first_exit, lowest, next_crossing
 from .endings import stopped
-from .late import QUIET, allowed_share, hushed, near_kinks, reached
+from .late import QUIET, allowed_share, near_kinks, pushed, unheard
 from .patterns import settle
 from .pieces import Piece
 
@@ -38,7 +38,7 @@ class March:
         self.keeping, self.away, self.corrected = keeping, None, 0.0
         self.crowd, self.suspects = (None, 0), []
         self.accepted, self.tries, self.idle, self.problem = 0, 0, 0, None
-        self.quiet, self.unmet = False, 0.0
+        self.unmet, self.missed = np.zeros(0, bool), 0.0
 
     def unpack(self, y):
         parts = zip(self.cuts[:-1], self.cuts[1:], self.shapes, strict=True)
@@ -54,8 +54,8 @@ class March:
         piece.velocity(w0)
         piece.hear(w0)
         at = ((abs(piece.z(w0)) <= TOUCH * piece.sizes(w0)) | (piece.side == 0)) & piece.own
-        self.quiet = side is not None and hushed(piece)  # as it may have been
-        v = piece.velocity(w0) if self.quiet else settle(piece, w0, at)
+        self.unmet = unheard(piece) & (side is not None)  # as it may have been
+        v = settle(piece, w0, at & ~self.unmet)
         endings.weightless(t, piece, self.rule, w0)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
         cuts = zip(self.cuts[:-1], self.cuts[1:], strict=True)
@@ -93,16 +93,15 @@ class March:
             self.problem = self._try(min(goal, aim))
             if self.problem:
                 break
-            end, exit = self._ends(), None
-            if not self.quiet:
-                self._end_if_coupled(kept)
-                inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
-                exit = first_exit(self.piece, self.last, end, self._look(), inside)
-            if self.quiet and not self._is_quiet(solver.t - kept[0]):
-                self.natural, self.unmet = (solver.t - kept[0]) / 2, np.inf
+            end = self._ends()
+            self._end_if_coupled(kept)
+            inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
+            exit = first_exit(self.piece, self.last, end, self._look(), inside, self.unmet)
+            if (self.unmet & ~unheard(self.piece)).any():
+                self.natural, self.missed = (solver.t - kept[0]) / 2, np.inf
                 self._back_to(kept)
                 continue
-            if not (self.quiet or end.firm or (exit and exit.stuck)):  # it may turn before
+            if not (end.firm or (exit and exit.stuck)):  # its kinks may turn before the exit
                 if end.t - kept[0] <= TURN * max(1.0, abs(end.t)):
                     self._back_to(kept)
                     raise endings.repelled(solver.t, self._place(self.piece.sliding[0]))
@@ -125,9 +124,7 @@ class March:
                     laws = "no step is as near to the laws as its tolerance"
                     self.problem = "no step tells what slides" if self.keeping is None else laws
                 continue
-            if self.quiet:
-                w, v = self.unpack(solver.y), self.unpack(solver.f)
-                self.unmet += reached(self.piece, w, v, solver.t - kept[0])
+            self.missed += (solver.t - kept[0]) * self._pushed(self.unmet)
             self.accepted += not (exit and exit.stuck)
             self.idle = self.idle + 1 if exit and exit.stuck else 0
             if exit is not None:
@@ -135,24 +132,24 @@ class March:
                 aim, aims = np.inf, 0
         return solver.t == goal
 
-    def _is_quiet(self, h):
-        """Whether a step of length `h` may look for no kinks, as errors are rounding, or nearly so.
-
-        Only until such steps might have moved the state, in some pattern, by what matters.
-        """
-        if not hushed(self.piece):
-            return False
-        w, v = self.unpack(self.solver.y), self.unpack(self.solver.f)
-        return self.unmet + reached(self.piece, w, v, h) <= QUIET * self.rtol
+    def _pushed(self, at):
+        return pushed(self.piece, self.unpack(self.solver.y), at) if at.any() else 0.0
 
     def _listen(self):
-        """Tell whether the next step looks for kinks; meet what was passed while none did."""
-        was, self.quiet = self.quiet, self._is_quiet(self.natural)
-        if self.quiet and not was:
+        """Tell what kinks the next step does not meet, and meet those that none did before it.
+
+        Errors carried there are nearly rounding, and till what these may have moved adds up.
+        """
+        was, now = self.unmet, unheard(self.piece)
+        if now.any() and not was.any():
             self.piece.hear(self.state())
-            self.quiet = self._is_quiet(self.natural)
-        if was and not self.quiet:
-            self.unmet = 0.0
+            now = unheard(self.piece)
+        more = self.natural * self._pushed(now)
+        if (was & ~now).any() or self.missed + more > QUIET * self.rtol:
+            now = np.zeros_like(now)
+        self.unmet = now
+        if (was & ~now).any():
+            self.missed = 0.0
             self._wake()
 
     def _wake(self):
@@ -164,7 +161,7 @@ class March:
         try:
             v = settle(piece, w, self._at_kinks(here))
         except Unfinished:
-            if not hushed(piece):
+            if not unheard(piece).any():
                 raise
             piece.hold(side, piece.errors)  # what rounding leaves of errors may be of no pattern
             v = None
@@ -183,14 +180,14 @@ class March:
         less, kinks would else be met by what errors the method can no more than hold in check.
         """
         solver = self.solver
-        wait = np.inf if self.quiet else 1.02 * next_crossing(self.piece, self.before, self.last)
+        wait = 1.02 * next_crossing(self.piece, self.before, self.last, self.unmet)
         shortened = wait < self.natural or bound < solver.t + self.natural
         solver.t_bound, solver.status = bound, "running"
         solver.h_abs = min(self.natural, max(wait, 1e-3 * self.natural))
         share = 1.0
         if near_kinks(self.piece, self.last, self.rtol):
             moved = self._error(solver.h_abs * solver.f)
-            share = allowed_share(moved, self.rtol, self.quiet)
+            share = allowed_share(moved, self.rtol, self.unmet[self.piece.own].all())
         solver.rtol, solver.atol = share * self.rtol, share * self.atol
         self.before, seen, self.suspects = self.last, solver.nfev, []
         with np.errstate(all="ignore"):
@@ -292,6 +289,7 @@ class March:
                 )
             solver.y = made
             w = self.unpack(solver.y)
+        at &= ~self.unmet
         at[exit.entry] = True
         if leaves:
             side[exit.entry] = 1 if here.shares[exit.entry] > 0.5 else -1

@@ -9,7 +9,7 @@ import numpy as np
 from .crossings import TOUCH
 
 QUIET = 0.1
-"""Share of the relative tolerance that steps may move the state by before they meet kinks again."""
+"""Share of the relative tolerance that slopes may move the state by before their kinks are met."""
 
 MOVED = 1e-3
 """Share of its own length that a step may err by where kinks are near."""
@@ -21,29 +21,23 @@ FINEST, CALM = 1e-14, 1e-13
 """Relative tolerances: what errors of steps that are met by kinks, and by none, are rounding to."""
 
 
-def reached(piece, w, v, h):
-    """By how much of their sizes a step of length `h` moves the matrices of the state at the most.
-
-    In any pattern where the first layer alone has kinks, which moves it by at most
-    h Σ |error carried| |slope| |input|: of errors that are more than rounding.
-    piece: as it was evaluated last, at the state `w`, which moves by `v`.
-    """
-    norm = np.linalg.norm
-    sizes, speeds = (np.array([norm(W) for W in M]) for M in (w, v))
-    carried = abs(piece.carried[0])
-    if carried.max() > piece.noise:
-        slopes = np.maximum(abs(piece.low), abs(piece.high)).reshape(carried.shape)
-        pushed = norm((slopes * carried) @ norm(piece.X, axis=0))
-        speeds[0] += abs(piece.rule.rate(0)) * pushed
-    with np.errstate(all="ignore"):
-        return float((h * speeds / sizes)[speeds > 0].max(initial=0))
-
-
-def hushed(piece):
-    """Whether all errors carried to kinks, of the first layer alone, are rounding or nearly so."""
+def unheard(piece):
+    """Which kinks, where the first layer alone has some, get errors that are nearly rounding."""
     if piece.layers != (0,) or not piece.linear:
-        return False
-    return bool(abs(piece.carried[0]).max() <= piece.faint)
+        return np.zeros(len(piece.side), bool)
+    return piece.own & (abs(piece.flat(piece.carried)) <= piece.faint)
+
+
+def pushed(piece, w, at):
+    """At most how fast the first layer moves, by its size, because of slopes at the kinks `at`.
+
+    By Σ |error carried| |jump of the slope| |input|, of errors that are more than rounding.
+    piece: as it was evaluated last, at the state `w`.
+    """
+    norm, carried = np.linalg.norm, abs(piece.flat(piece.carried))
+    passed = carried * abs(piece.high - piece.low) * (at & (carried > piece.noise))
+    speed = norm(passed.reshape(piece.shapes[0]) @ norm(piece.X, axis=0))
+    return float(abs(piece.rule.rate(0)) * speed / (norm(w[0]) or np.inf)) if speed else 0.0
 
 
 def near_kinks(piece, ends, rtol):
