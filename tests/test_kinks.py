@@ -986,3 +986,15 @@ def test_a_run_comes_to_rest_where_what_slides_is_pushed_and_others_are_not(rtol
     )
     assert gap(flow, exact) < rtol
     assert ff.nets.loss(task, flow) == pytest.approx(0.0965416265498, abs=1e-10)
+
+
+def test_a_sample_whose_error_the_feedback_does_not_see_crosses_its_kink():
+    """w₁ = 1 - t by the first output's error at one sample; the other, of error (0, 1), has
+    z = ½ - t, and W₂ moves there by its integral while it is above zero, 1/8."""
+    rule = ff.FA((np.array([[1.0, 0.0]]),))
+    task = ff.Task([[1.0, 1.0], [0.0, 1.0]], [[-1.0, 0.0], [0.0, 1.0]], "relu", any_loss)
+    w0 = np.array([[1.0, -0.5]]), np.zeros((2, 1))
+    (w,), path, _ = followed(rule, task, w0, [0, 0.9])
+    assert w[1][1, 0] == pytest.approx(1 / 8, rel=1e-9)
+    (crossing,) = path.crossings
+    assert crossing.t == pytest.approx(0.5, abs=1e-9)

@@ -9,7 +9,7 @@ from ..solution import Unfinished
 from . import endings
 from .crossings import NEAR, TOUCH, ends, first_exit, lowest, next_crossing
 from .endings import stopped
-from .late import QUIET, allowed_share, near_kinks, pushed, unheard
+from .late import QUIET, allowed_share, astray, near_kinks, pushed, unheard
 from .patterns import settle
 from .pieces import Piece
 
@@ -97,7 +97,7 @@ class March:
             self._end_if_coupled(kept)
             inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
             exit = first_exit(self.piece, self.last, end, self._look(), inside, self.unmet)
-            if (self.unmet & ~unheard(self.piece)).any():
+            if astray(self.piece, self.state(), self.unmet, end.z, self.rtol):
                 self.natural, self.missed = (solver.t - kept[0]) / 2, np.inf
                 self._back_to(kept)
                 continue

@@ -9,7 +9,7 @@ import numpy as np
 from .crossings import TOUCH
 
 QUIET = 0.1
-"""Share of the relative tolerance that slopes may move the state by before their kinks are met."""
+"""Share of the relative tolerance that slopes, or what they enter, may be off by."""
 
 MOVED = 1e-3
 """Share of its own length that a step may err by where kinks are near."""
@@ -38,6 +38,18 @@ def pushed(piece, w, at):
     passed = carried * abs(piece.high - piece.low) * (at & (carried > piece.noise))
     speed = norm(passed.reshape(piece.shapes[0]) @ norm(piece.X, axis=0))
     return float(abs(piece.rule.rate(0)) * speed / (norm(w[0]) or np.inf)) if speed else 0.0
+
+
+def astray(piece, w, at, z, rtol):
+    """Whether an error `at` some kinks is heard, or a pre-activation is beyond by what matters above.
+
+    z: the pre-activations, flat, at the state `w`, where `piece` was evaluated last.
+    """
+    if not at.any():
+        return False
+    allowed = QUIET * rtol * np.linalg.norm(w[0]) * np.linalg.norm(piece.X, axis=0)
+    beyond = (-piece.side * z * at).reshape(piece.shapes[0])
+    return bool((beyond > allowed).any() or (at & ~unheard(piece)).any())
 
 
 def near_kinks(piece, ends, rtol):
