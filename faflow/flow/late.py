@@ -9,7 +9,10 @@ import numpy as np
 from .crossings import TOUCH
 
 QUIET = 0.1
-"""Share of the relative tolerance that slopes, or what they enter, may be off by."""
+"""Share of the relative tolerance that slopes may move the state by before their kinks are met."""
+
+BEYOND = 1e-3
+"""Share of the relative tolerance that what units pass on above may be off by, where not met."""
 
 MOVED = 1e-3
 """Share of its own length that a step may err by where kinks are near."""
@@ -41,13 +44,13 @@ def pushed(piece, w, at):
 
 
 def astray(piece, w, at, z, rtol):
-    """Whether an error `at` some kinks is heard, or a pre-activation is beyond by what matters above.
+    """Whether an error `at` some kinks is heard, or a pre-activation is too far beyond its kink.
 
     z: the pre-activations, flat, at the state `w`, where `piece` was evaluated last.
     """
     if not at.any():
         return False
-    allowed = QUIET * rtol * np.linalg.norm(w[0]) * np.linalg.norm(piece.X, axis=0)
+    allowed = max(BEYOND * rtol, 10 * CALM) * np.linalg.norm(w[0]) * np.linalg.norm(piece.X, axis=0)
     beyond = (-piece.side * z * at).reshape(piece.shapes[0])
     return bool((beyond > allowed).any() or (at & ~unheard(piece)).any())
 
