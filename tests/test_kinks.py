@@ -998,3 +998,13 @@ def test_a_sample_whose_error_the_feedback_does_not_see_crosses_its_kink():
     assert w[1][1, 0] == pytest.approx(1 / 8, rel=1e-9)
     (crossing,) = path.crossings
     assert crossing.t == pytest.approx(0.5, abs=1e-9)
+
+
+def test_what_slides_without_an_error_of_its_own_is_heard():
+    """w₁ moves by -(1, 0); to stay at a kink with input (1, 1) takes an error of ½ not there."""
+    rule, task, w0 = one_unit([[1.0, 1.0], [0.0, 1.0]], [-1.0, 0.0], [1.0, -1.0])
+    piece = Piece(rule, task, w0)
+    piece.hold([1, 0])
+    piece.velocity(w0)
+    assert piece.errors == pytest.approx([0, 0.5])
+    assert not unheard(piece).any()

@@ -25,20 +25,27 @@ FINEST, CALM = 1e-14, 1e-13
 
 
 def unheard(piece):
-    """Which kinks, where the first layer alone has some, get errors that are nearly rounding."""
+    """Which kinks, where the first layer alone has some, get errors that are nearly rounding.
+
+    And pass such on, if they are slid along: others would hold a unit there that goes its way.
+    """
     if piece.layers != (0,) or not piece.linear:
         return np.zeros(len(piece.side), bool)
-    return piece.own & (abs(piece.flat(piece.carried)) <= piece.faint)
+    return piece.own & (_loudness(piece) <= piece.faint)
+
+
+def _loudness(piece):
+    return np.maximum(abs(piece.flat(piece.carried)), abs(piece.errors))
 
 
 def pushed(piece, w, at):
     """At most how fast the first layer moves, by its size, because of slopes at the kinks `at`.
 
-    By Σ |error carried| |jump of the slope| |input|, of errors that are more than rounding.
+    By Σ |error| |jump of the slope| |input|, of errors that are more than rounding.
     piece: as it was evaluated last, at the state `w`.
     """
-    norm, carried = np.linalg.norm, abs(piece.flat(piece.carried))
-    passed = carried * abs(piece.high - piece.low) * (at & (carried > piece.noise))
+    norm, loud = np.linalg.norm, _loudness(piece)
+    passed = loud * np.maximum(1.0, abs(piece.high - piece.low)) * (at & (loud > piece.noise))
     speed = norm(passed.reshape(piece.shapes[0]) @ norm(piece.X, axis=0))
     return float(abs(piece.rule.rate(0)) * speed / (norm(w[0]) or np.inf)) if speed else 0.0
 
