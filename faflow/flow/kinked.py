@@ -94,13 +94,13 @@ class March:
             if self.problem:
                 break
             end = self._ends()
-            self._end_if_coupled(kept)
-            inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
-            exit = first_exit(self.piece, self.last, end, self._look(), inside, self.unmet)
             if astray(self.piece, self.state(), self.unmet, end.z, self.rtol):
                 self.natural, self.missed = (solver.t - kept[0]) / 2, np.inf
                 self._back_to(kept)
                 continue
+            self._end_if_coupled(kept)
+            inside = [t for t in sorted(self.suspects) if kept[0] < t < end.t]
+            exit = first_exit(self.piece, self.last, end, self._look(), inside, self.unmet)
             if not (end.firm or (exit and exit.stuck)):  # its kinks may turn before the exit
                 if end.t - kept[0] <= TURN * max(1.0, abs(end.t)):
                     self._back_to(kept)
