@@ -40,13 +40,13 @@ class Follower:
         self.march.start(float(t), w, SOLVERS[solver], control.rtol, atol, control.h)
         path.t = float(t)
 
-    t = property(lambda self: float(self.march.solver.t))
-    w = property(lambda self: self.march.state())
+    t = property(lambda self: float(self.march.steps.t))
+    w = property(lambda self: self.march.steps.w)
     accepted = property(lambda self: self.march.accepted)
-    tries = property(lambda self: self.march.tries)
+    tries = property(lambda self: self.march.steps.tries)
     away = property(lambda self: self.march.away)
     corrected = property(lambda self: self.march.corrected)
-    velocity = property(lambda self: self.march.unpack(self.march.solver.f))
+    velocity = property(lambda self: self.march.steps.velocity)
     evaluations = property(lambda self: self.march.piece.evaluations)
     stuck = property(lambda self: self.march.problem)
 
@@ -60,7 +60,7 @@ class Follower:
                     break
                 self.reached.append((stop, self.w))
         self.path.t, self.path.masks = self.t, self.march.masks()
-        self.control.h = self.march.natural
+        self.control.h = self.march.steps.natural
 
 
 def chosen(kinks, rule, task, w0, followed, step):
