@@ -44,10 +44,11 @@ def pushed(piece, w, at):
     By Σ |error| |jump of the slope| |input|, of errors that are more than rounding.
     piece: as it was evaluated last, at the state `w`.
     """
-    norm, loud = np.linalg.norm, _loudness(piece)
+    loud = _loudness(piece)
     passed = loud * np.maximum(1.0, abs(piece.high - piece.low)) * (at & (loud > piece.noise))
-    speed = norm(passed.reshape(piece.shapes[0]) @ norm(piece.X, axis=0))
-    return float(abs(piece.rule.rate(0)) * speed / (norm(w[0]) or np.inf)) if speed else 0.0
+    speed = np.linalg.norm(passed.reshape(piece.shapes[0]) @ piece.lengths)
+    size = np.linalg.norm(w[0]) or np.inf
+    return float(abs(piece.rule.rate(0)) * speed / size) if speed else 0.0
 
 
 def astray(piece, w, at, z, rtol):
@@ -57,7 +58,7 @@ def astray(piece, w, at, z, rtol):
     """
     if not at.any():
         return False
-    allowed = max(BEYOND * rtol, 10 * CALM) * np.linalg.norm(w[0]) * np.linalg.norm(piece.X, axis=0)
+    allowed = max(BEYOND * rtol, 10 * CALM) * np.linalg.norm(w[0]) * piece.lengths
     beyond = (-piece.side * z * at).reshape(piece.shapes[0])
     return bool((beyond > allowed).any() or (at & ~unheard(piece)).any())
 

@@ -34,11 +34,13 @@ class Piece:
         layers with kinks, as all other flat arrays here.
     own: which of them have a kink of their own, and are not `Tied` to another's.
     noise: size below which an error that is carried to a kink may be rounding.
+    lengths: those of the inputs to the first layer, with biases' ones.
     """
 
     def __init__(self, rule, task, w, side=None):
         self.rule, self.task = rule, task
         self.X = with_ones(task.X) if task.bias else task.X
+        self.lengths = np.linalg.norm(self.X, axis=0)
         hidden = forward(task, rule.weights(w))[0]
         self.depth = len(hidden)
         self.layers = tuple(k for k in range(self.depth) if not task.activation(k).smooth)
