@@ -14,7 +14,7 @@ import faflow as ff
 from faflow import data, laws
 from faflow.flow.conserve import Keeper
 from faflow.flow.control import Control
-from faflow.flow.crossings import Ends, first_exit
+from faflow.flow.crossings import Ends, ends, first_exit
 from faflow.flow.keeping import Keeping, known
 from faflow.flow.late import pushed, unheard
 from faflow.flow.path import Path, Stretch
@@ -901,9 +901,10 @@ def test_what_slopes_may_move_at_the_most():
     """|w₁| is √2, and the errors 1/10 and 2 push it by these times inputs of length 1 and √2."""
     rule, task, w0 = slow([0.1, 2.0])
     piece = Piece(rule, task, w0)
-    piece.velocity(w0)
+    v = piece.velocity(w0)
     for at, speed in (([1, 0], 0.1), ([0, 1], 2 * np.sqrt(2)), ([1, 1], 0.1 + 2 * np.sqrt(2))):
-        moved = pushed(piece, w0, np.array(at, bool))
+        here = ends(piece, 0.0, w0, v)
+        moved = pushed(piece, here, np.array(at, bool), 1e-10)
         assert moved == pytest.approx(speed / np.sqrt(2), rel=1e-8)
 
 
@@ -913,10 +914,10 @@ def test_errors_that_may_be_rounding_tell_no_pattern():
     for error, told in ((1e-6, True), (1e-15, False)):
         learned = ff.nets.replaced(task, Y=task.Y + error)
         piece = Piece(rule, learned, w0)
-        piece.velocity(w0)
+        here = ends(piece, 0.0, w0, piece.velocity(w0))
         piece.hear(w0)
-        assert unheard(piece).any() is not told
-        assert (pushed(piece, w0, piece.own) > 0) is told
+        assert unheard(piece, here, 1e-10).any() is not told
+        assert (pushed(piece, here, piece.own, 1e-10) > 0) is told
 
 
 def test_errors_of_large_margins_are_no_rounding():
@@ -1005,6 +1006,6 @@ def test_what_slides_without_an_error_of_its_own_is_heard():
     rule, task, w0 = one_unit([[1.0, 1.0], [0.0, 1.0]], [-1.0, 0.0], [1.0, -1.0])
     piece = Piece(rule, task, w0)
     piece.hold([1, 0])
-    piece.velocity(w0)
+    here = ends(piece, 0.0, w0, piece.velocity(w0))
     assert piece.errors == pytest.approx([0, 0.5])
-    assert not unheard(piece).any()
+    assert not unheard(piece, here, 1e-10).any()

@@ -19,6 +19,7 @@ class Ends(NamedTuple):
     """One end of a step: the time, z and dz/dt, the shares, and below what z counts as zero.
 
     firm: whether all kinks that are slid along attract.
+    sizes, pulls: `Piece.scales`.
     """
 
     t: float
@@ -27,6 +28,8 @@ class Ends(NamedTuple):
     shares: np.ndarray
     tiny: np.ndarray
     firm: bool = True
+    sizes: np.ndarray | float = 1.0
+    pulls: np.ndarray | float = 0.0
 
 
 class Exit(NamedTuple):
@@ -41,7 +44,8 @@ def ends(piece, t, w, v):
     """What is known at a state `w` that moves by `v`."""
     rates = piece.rates(w, v)
     tiny = TOUCH * piece.sizes(w)
-    return Ends(t, piece.flat(piece.hidden), rates, piece.shares(), tiny, firm(piece, w))
+    z, shares = piece.flat(piece.hidden), piece.shares()
+    return Ends(t, z, rates, shares, tiny, firm(piece, w), *piece.scales(w))
 
 
 def first_exit(piece, start, end, look, suspects=(), unmet=False):
@@ -123,11 +127,13 @@ def _root(ends, a, b):
 
 def _left(piece, start, end, look, suspects, heard):
     """The first exit of what slides: where its slope becomes that of a side, or just after."""
-    n = piece.sliding[heard[piece.sliding]]
+    told = heard[piece.sliding]
+    n = piece.sliding[told]
     if not len(n):
         return None
     room = lambda shares: np.minimum(shares[n], 1 - shares[n])
-    before, after, slack, b = room(start.shares), room(end.shares), 1e-9, end.t
+    slack = np.maximum(1e-9, piece.unsure()[told])
+    before, after, b = room(start.shares), room(end.shares), end.t
     bad = np.flatnonzero(after < -slack)
     for t in suspects:
         if len(bad):

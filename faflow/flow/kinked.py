@@ -7,7 +7,7 @@ from ..solution import Unfinished
 from . import endings
 from .crossings import NEAR, ends, first_exit, lowest
 from .endings import stopped
-from .late import QUIET, astray, pushed, unheard
+from .late import QUIET, beyond, pushed, silent, unheard
 from .patterns import settle
 from .piece_steps import Steps
 from .pieces import Piece
@@ -45,12 +45,13 @@ class March:
         self.piece = piece = Piece(self.rule, self.task, w0, side)
         v = piece.velocity(w0)
         piece.hear(w0)
-        at = self._at_kinks(ends(piece, t, w0, v))
-        self.unmet = unheard(piece) & (side is not None)  # as it may have been
+        self.rtol, here = rtol, ends(piece, t, w0, v)
+        at = self._at_kinks(here)
+        self.unmet = unheard(piece, here, rtol) & (side is not None)  # as it may have been
         v = settle(piece, w0, at & ~self.unmet)
         endings.weightless(t, piece, self.rule, w0)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
-        self.rtol, self.steps = rtol, Steps(piece, t, w0, method, rtol, atol, first)
+        self.steps = Steps(piece, t, w0, method, rtol, atol, first)
         self._arrive(v)
 
     def reach(self, goal, most):
@@ -71,8 +72,12 @@ class March:
     def _judge(self, kept):
         """Take the step just made, up to its first exit and what goes on there, or take it back."""
         steps, start, end = self.steps, kept[0], self.steps.ends()
-        if astray(self.piece, steps.w, self.unmet, end.z, self.rtol):
+        if beyond(self.piece, end, self.unmet, self.rtol):
             self.missed = np.inf
+            self._shorten(kept)
+            return
+        if (self.unmet & ~unheard(self.piece, end, self.rtol, turned=True)).any():
+            self.missed = max(self.missed, 2 * QUIET * self.rtol)
             self._shorten(kept)
             return
         self._end_if_coupled(kept)
@@ -94,7 +99,7 @@ class March:
             self._shorten(kept)
             return
         else:
-            self.missed += (steps.t - start) * self._pushed(self.unmet)
+            self.missed += (steps.t - start) * self._pushed(self.unmet, end)
             self.accepted, self.idle = self.accepted + 1, 0
         self.aim, self.aims = np.inf, 0
         if exit is not None:
@@ -104,11 +109,10 @@ class March:
 
     def _exit(self, start, end):
         """The first exit of the step from `start` to an end."""
-        steps, seen = self.steps, self.piece.evaluations
+        steps, seen = self.steps, self.piece.seen()
         inside = [t for t in sorted(steps.suspects) if start < t < end.t]
         exit = first_exit(self.piece, steps.last, end, steps.look(), inside, self.unmet)
-        if exit is None and self.piece.evaluations > seen:  # errors carried are of a look inside
-            steps.evaluate()
+        self.piece.see(seen)
         return exit
 
     def _shorten(self, kept):
@@ -120,21 +124,22 @@ class March:
             laws = "no step is as near to the laws as its tolerance"
             self.problem = "no step tells what slides" if self.keeping is None else laws
 
-    def _pushed(self, at):
-        return pushed(self.piece, self.steps.w, at) if at.any() else 0.0
+    def _pushed(self, at, here):
+        return pushed(self.piece, here, at, self.rtol) if at.any() else 0.0
 
     def _listen(self):
         """Tell what kinks the next step does not meet, and meet those that none did before it.
 
         Errors carried there are nearly rounding, and till what these may have moved adds up.
         """
-        was, now = self.unmet, unheard(self.piece)
+        here = self.piece, self.steps.last, self.rtol
+        was, now = self.unmet, unheard(*here)
         if now.any() and not was.any():
             self.piece.hear(self.steps.w)
-            now = unheard(self.piece)
-        more = self.steps.natural * self._pushed(now)
+            now = unheard(*here)
+        more = self.steps.natural * self._pushed(now, self.steps.last)
         if (was & ~now).any() or self.missed + more > QUIET * self.rtol:
-            now = np.zeros_like(now)
+            now &= silent(*here) & np.isfinite(self.missed)
         self.unmet = now
         if (was & ~now).any():
             self.missed = 0.0
@@ -143,13 +148,13 @@ class March:
     def _wake(self):
         """Take the pattern that the state is in."""
         piece, w, here, before = self.piece, self.steps.w, self.steps.last, self.piece.side.copy()
-        away = (before != 0) & (abs(here.z) > here.tiny) & piece.own
+        away = (before != 0) & (abs(here.z) > here.tiny) & piece.own & ~self.unmet
         side = np.where(away, np.sign(here.z), before)
         piece.hold(side, piece.errors)
         try:
-            v = settle(piece, w, self._at_kinks(here))
+            v = settle(piece, w, self._at_kinks(here) & ~self.unmet)
         except Unfinished:
-            if not unheard(piece).any():
+            if not unheard(piece, here, self.rtol).any():
                 raise
             piece.hold(side, piece.errors)  # what rounding leaves of errors may be of no pattern
             v = None

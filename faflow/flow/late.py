@@ -24,51 +24,73 @@ FINEST, CALM = 1e-14, 1e-13
 """Relative tolerances: what errors of steps that are met by kinks, and by none, are rounding to."""
 
 
-def unheard(piece):
+def unheard(piece, here, rtol, *, turned=False):
     """Which kinks, where the first layer alone has some, get errors that are nearly rounding.
 
-    And pass such on, if they are slid along: others would hold a unit there that goes its way.
+    And pass such on, if they are slid along: others would hold a unit there that goes its way.  Or
+    would pass such on, where they attract a unit that is as good as there.
+    here: `Ends` where `piece` was evaluated last.  turned: whether kinks may attract no more.
     """
     if piece.layers != (0,) or not piece.linear:
         return np.zeros(len(piece.side), bool)
-    return piece.own & (_loudness(piece) <= piece.faint)
+    return piece.own & (_loudness(piece, here, rtol, turned) <= piece.faint)
 
 
-def _loudness(piece):
-    return np.maximum(abs(piece.flat(piece.carried)), abs(piece.errors))
+def silent(piece, here, rtol):
+    """Those of them whose errors may be rounding, and say nothing at all."""
+    return unheard(piece, here, rtol) & (_loudness(piece, here, rtol) <= piece.noise)
 
 
-def pushed(piece, w, at):
+def _loudness(piece, here, rtol, turned=False):
+    """The size of the errors at kinks of the first layer."""
+    carried = piece.flat(piece.carried)
+    loud = np.maximum(abs(carried), abs(piece.errors))
+    rests = (piece.side != 0) & (abs(here.z) <= _allowed(rtol) * here.sizes)
+    rests &= turned | ((piece.high - piece.low) * carried < 0)
+    if not rests.any():
+        return loud
+    with np.errstate(all="ignore"):
+        needed = piece.noise * abs(here.rates) / piece.noisy_rates()
+    return np.where(rests, np.fmin(loud, needed), loud)
+
+
+def _allowed(rtol):
+    return max(BEYOND * rtol, 10 * CALM)
+
+
+def pushed(piece, here, at, rtol):
     """At most how fast the first layer moves, by its size, because of slopes at the kinks `at`.
 
     By Σ |error| |jump of the slope| |input|, of errors that are more than rounding.
-    piece: as it was evaluated last, at the state `w`.
+    here: `Ends` where `piece` was evaluated last.
     """
-    loud = _loudness(piece)
+    loud = _loudness(piece, here, rtol)
     passed = loud * np.maximum(1.0, abs(piece.high - piece.low)) * (at & (loud > piece.noise))
-    speed = np.linalg.norm(passed.reshape(piece.shapes[0]) @ piece.lengths)
-    size = np.linalg.norm(w[0]) or np.inf
-    return float(abs(piece.rule.rate(0)) * speed / size) if speed else 0.0
+    if not passed.any():
+        return 0.0
+    moved = (passed * here.pulls).reshape(piece.shapes[0])
+    return float(np.linalg.norm(moved.sum(axis=1)))
 
 
-def astray(piece, w, at, z, rtol):
-    """Whether an error `at` some kinks is heard, or a pre-activation is too far beyond its kink.
+def beyond(piece, here, at, rtol):
+    """Whether a pre-activation is too far beyond its kink, of those `at` which none was met."""
+    return at.any() and bool((-piece.side * here.z * at > _allowed(rtol) * here.sizes).any())
 
-    z: the pre-activations, flat, at the state `w`, where `piece` was evaluated last.
+
+def allowed_share(piece, here, h, moved, unmet, rtol):
+    """The share of its tolerance that a step of length `h` may err by.
+
+    All, but where kinks are near no more than a little of what it moves, nor of what the error
+    carried to such a kink does, on whose sign it depends how it is met.
+    here: `Ends` where the step begins.  moved: by how many tolerances it goes on.
     """
-    if not at.any():
-        return False
-    allowed = max(BEYOND * rtol, 10 * CALM) * np.linalg.norm(w[0]) * piece.lengths
-    beyond = (-piece.side * z * at).reshape(piece.shapes[0])
-    return bool((beyond > allowed).any() or (at & ~unheard(piece)).any())
-
-
-def near_kinks(piece, ends, rtol):
-    """Whether something slides, or is as near to its kink as errors of steps may matter."""
-    sizes = ends.tiny / TOUCH
-    return len(piece.sliding) > 0 or bool((abs(ends.z) <= REACH * rtol * sizes)[piece.own].any())
-
-
-def allowed_share(moved, rtol, is_quiet):
-    """The share of its tolerance that a step near kinks may err by that moves by so many of it."""
-    return min(1.0, max(MOVED * moved, (CALM if is_quiet else FINEST) / rtol))
+    near = (abs(here.z) * TOUCH <= REACH * rtol * here.tiny) | (piece.side == 0)
+    near &= piece.own
+    if not near.any():
+        return 1.0
+    floors = np.where(unmet[near], CALM, FINEST) / rtol
+    pushes = abs(piece.flat(piece.carried)) * here.pulls
+    with np.errstate(all="ignore"):
+        signs = h * np.fmax(pushes, abs(here.rates) * TOUCH / here.tiny)[near] / rtol
+    signs[pushes[near] == 0] = np.inf  # of such there is no sign
+    return float(np.maximum(MOVED * np.minimum(signs, moved), floors).min(initial=1.0))

@@ -85,7 +85,8 @@ def _wrong(piece, w, v, free, inner=NONE):
     slack = SLACK * piece.sizes(v) + 1e-15 * abs(rates).max() + piece.noisy_rates()
     back = (piece.side * rates < -slack) & free
     if len(piece.sliding):
-        shares = piece.sliding_shares()
+        shares, unsure = piece.sliding_shares(), piece.unsure()
+        inner = np.where(unsure > SLACK, -unsure, inner)
         out = ~((shares > inner) & (shares < 1 - inner))
         back[piece.sliding] = out & free[piece.sliding]
     return np.flatnonzero(back)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..derivatives import flat
 from .crossings import ends, next_crossing
-from .late import allowed_share, near_kinks
+from .late import allowed_share
 
 
 class Steps:
@@ -78,10 +78,9 @@ class Steps:
         shortened = wait < self.natural or bound < solver.t + self.natural
         solver.t_bound, solver.status = bound, "running"
         solver.h_abs = min(self.natural, max(wait, 1e-3 * self.natural))
-        share = 1.0
-        if near_kinks(self.piece, self.last, self.rtol):
-            moved = self.error(solver.h_abs * solver.f)
-            share = allowed_share(moved, self.rtol, unmet[self.piece.own].all())
+        h = min(solver.h_abs, bound - solver.t)
+        moved = self.error(h * solver.f)
+        share = allowed_share(self.piece, self.last, h, moved, unmet, self.rtol)
         solver.rtol, solver.atol = share * self.rtol, share * self.atol
         self.before, seen, self.suspects = self.last, solver.nfev, []
         with np.errstate(all="ignore"):
@@ -105,11 +104,12 @@ class Steps:
         solver.step()
 
     def kept(self):
-        """What `back_to` goes back to: time, state, velocity and the errors of what slides."""
-        return self.solver.t, self.solver.y, self.solver.f, self.piece.errors.copy()
+        """What `back_to` goes back to: time, state, velocity, and errors passed on and carried."""
+        return self.solver.t, self.solver.y, self.solver.f, self.piece.seen()
 
     def back_to(self, kept):
-        self.solver.t, self.solver.y, self.solver.f, self.piece.errors[:] = kept
+        self.solver.t, self.solver.y, self.solver.f, seen = kept
+        self.piece.see(seen)
 
     def ends(self):
         """What is known where the solver stands."""

@@ -34,13 +34,11 @@ class Piece:
         layers with kinks, as all other flat arrays here.
     own: which of them have a kink of their own, and are not `Tied` to another's.
     noise: size below which an error that is carried to a kink may be rounding.
-    lengths: those of the inputs to the first layer, with biases' ones.
     """
 
     def __init__(self, rule, task, w, side=None):
         self.rule, self.task = rule, task
         self.X = with_ones(task.X) if task.bias else task.X
-        self.lengths = np.linalg.norm(self.X, axis=0)
         hidden = forward(task, rule.weights(w))[0]
         self.depth = len(hidden)
         self.layers = tuple(k for k in range(self.depth) if not task.activation(k).smooth)
@@ -166,6 +164,25 @@ class Piece:
             self._known[unit] = key, inverse(X[:, at].T @ X[:, at])
         return self._known[unit][1]
 
+    def seen(self):
+        """Errors passed on and carried, as last evaluated, for `see` to go back to."""
+        return self.errors.copy(), dict(self.carried)
+
+    def see(self, seen):
+        self.errors[:], self.carried = seen[0], dict(seen[1])
+
+    def scales(self, w):
+        """|W| · |input| of each layer, and how fast an error of 1 moves W, by its size, flat."""
+        norm, weights = np.linalg.norm, self.rule.weights(w)[:-1]
+        inputs = [norm(a, axis=0) for a in self.inputs[: len(weights)]]
+        sizes = [norm(W) * a for W, a in zip(weights, inputs, strict=True)]
+        pulls = [
+            abs(self.rule.rate(k)) * a / (norm(W) or np.inf)
+            for k, (W, a) in enumerate(zip(weights, inputs, strict=True))
+        ]
+        every = lambda rows: [np.tile(x, (len(W), 1)) for x, W in zip(rows, weights, strict=True)]
+        return self.flat(every(sizes)), self.flat(every(pulls))
+
     def hear(self, w):
         """Note what errors may be rounding, from those last carried, at `w`.
 
@@ -236,6 +253,13 @@ class Piece:
         with np.errstate(all="ignore"):
             slope = self.errors[n] / self.flat(self.carried)[n]
             return (slope - self.low[n]) / (self.high - self.low)[n]
+
+    def unsure(self):
+        """By how much the masks of what slides are wrong for errors that may be rounding."""
+        n = self.sliding
+        with np.errstate(all="ignore"):
+            size = abs((self.high - self.low) * self.flat(self.carried))[n]
+            return np.fmin(1.0, self.noise / size)
 
     def shares(self):
         """Masks, flat, as last seen: 1 above the kink, 0 below, sliding units between."""
