@@ -7,7 +7,7 @@ from ..solution import Unfinished
 from . import endings
 from .crossings import NEAR, ends, first_exit, lowest
 from .endings import stopped
-from .late import QUIET, beyond, pushed, silent, unheard
+from .late import QUIET, beyond, pushed, silent, standing, told, unheard
 from .patterns import settle
 from .piece_steps import Steps
 from .pieces import Piece
@@ -76,7 +76,7 @@ class March:
             self.missed = np.inf
             self._shorten(kept)
             return
-        if (self.unmet & ~unheard(self.piece, end, self.rtol, turned=True)).any():
+        if told(self.piece, end, self.unmet, self.rtol):
             self.missed = max(self.missed, 2 * QUIET * self.rtol)
             self._shorten(kept)
             return
@@ -132,17 +132,17 @@ class March:
 
         Errors carried there are nearly rounding, and till what these may have moved adds up.
         """
-        here = self.piece, self.steps.last, self.rtol
-        was, now = self.unmet, unheard(*here)
+        piece, last, rtol = self.piece, self.steps.last, self.rtol
+        was, now = self.unmet, unheard(piece, last, rtol)
         if now.any() and not was.any():
-            self.piece.hear(self.steps.w)
-            now = unheard(*here)
-        more = self.steps.natural * self._pushed(now, self.steps.last)
-        if (was & ~now).any() or self.missed + more > QUIET * self.rtol:
-            now &= silent(*here) & np.isfinite(self.missed)
-        self.unmet = now
-        if (was & ~now).any():
+            piece.hear(self.steps.w)
+            now = unheard(piece, last, rtol)
+        missed = self.missed + self.steps.natural * self._pushed(now, last)
+        if missed > QUIET * rtol or told(piece, last, was, rtol):
+            now = now & silent(piece, last, rtol) & np.isfinite(self.missed)
             self.missed = 0.0
+        self.unmet = now
+        if (was & ~now & standing(piece, last)).any():
             self._wake()
 
     def _wake(self):

@@ -17,6 +17,9 @@ BEYOND = 1e-3
 MOVED = 1e-3
 """Share of its own length that a step may err by where kinks are near."""
 
+SIGN = 0.03
+"""Share that a step may err by of what errors move that tell by their sign how a kink is met."""
+
 REACH = 1e3
 """Relative tolerances, of what z is summed of, within which a kink is near."""
 
@@ -24,16 +27,16 @@ FINEST, CALM = 1e-14, 1e-13
 """Relative tolerances: what errors of steps that are met by kinks, and by none, are rounding to."""
 
 
-def unheard(piece, here, rtol, *, turned=False):
+def unheard(piece, here, rtol):
     """Which kinks, where the first layer alone has some, get errors that are nearly rounding.
 
     And pass such on, if they are slid along: others would hold a unit there that goes its way.  Or
     would pass such on, where they attract a unit that is as good as there.
-    here: `Ends` where `piece` was evaluated last.  turned: whether kinks may attract no more.
+    here: `Ends` where `piece` was evaluated last.
     """
     if piece.layers != (0,) or not piece.linear:
         return np.zeros(len(piece.side), bool)
-    return piece.own & (_loudness(piece, here, rtol, turned) <= piece.faint)
+    return piece.own & (_loudness(piece, here, rtol) <= piece.faint)
 
 
 def silent(piece, here, rtol):
@@ -41,12 +44,12 @@ def silent(piece, here, rtol):
     return unheard(piece, here, rtol) & (_loudness(piece, here, rtol) <= piece.noise)
 
 
-def _loudness(piece, here, rtol, turned=False):
+def _loudness(piece, here, rtol):
     """The size of the errors at kinks of the first layer."""
     carried = piece.flat(piece.carried)
     loud = np.maximum(abs(carried), abs(piece.errors))
     rests = (piece.side != 0) & (abs(here.z) <= _allowed(rtol) * here.sizes)
-    rests &= turned | ((piece.high - piece.low) * carried < 0)
+    rests &= (piece.high - piece.low) * carried < 0
     if not rests.any():
         return loud
     with np.errstate(all="ignore"):
@@ -72,6 +75,16 @@ def pushed(piece, here, at, rtol):
     return float(np.linalg.norm(moved.sum(axis=1)))
 
 
+def standing(piece, here):
+    """Which are at their kinks or beyond, and not on the side that they are held on."""
+    return ~(piece.side * here.z > here.tiny)
+
+
+def told(piece, here, at, rtol):
+    """Whether of kinks `at`, not met, one is heard again where it is `standing`."""
+    return at.any() and bool((at & standing(piece, here) & ~unheard(piece, here, rtol)).any())
+
+
 def beyond(piece, here, at, rtol):
     """Whether a pre-activation is too far beyond its kink, of those `at` which none was met."""
     return at.any() and bool((-piece.side * here.z * at > _allowed(rtol) * here.sizes).any())
@@ -89,8 +102,10 @@ def allowed_share(piece, here, h, moved, unmet, rtol):
     if not near.any():
         return 1.0
     floors = np.where(unmet[near], CALM, FINEST) / rtol
-    pushes = abs(piece.flat(piece.carried)) * here.pulls
+    carried = piece.flat(piece.carried)
+    ends = abs(piece.errors - piece.low * carried), abs(piece.high * carried - piece.errors)
+    pushes = np.where(piece.side == 0, np.minimum(*ends), abs(carried)) * here.pulls
     with np.errstate(all="ignore"):
         signs = h * np.fmax(pushes, abs(here.rates) * TOUCH / here.tiny)[near] / rtol
     signs[pushes[near] == 0] = np.inf  # of such there is no sign
-    return float(np.maximum(MOVED * np.minimum(signs, moved), floors).min(initial=1.0))
+    return float(np.maximum(np.minimum(SIGN * signs, MOVED * moved), floors).min(initial=1.0))
