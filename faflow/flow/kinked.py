@@ -43,16 +43,18 @@ class March:
         """Begin at `t`, with a first step; atol: one for each entry of the state."""
         side = self.path.side if self.path.t == t else None
         self.piece = piece = Piece(self.rule, self.task, w0, side)
-        v = piece.velocity(w0)
+        self.rtol, here = rtol, ends(piece, t, w0, piece.velocity(w0))
         piece.hear(w0)
-        self.rtol, here = rtol, ends(piece, t, w0, v)
+        if side is None and (abs(here.z) <= here.tiny).any():  # at a kink, where f' is that below
+            piece.hold(np.where(abs(here.z) <= here.tiny, -1, piece.side))
+            here = ends(piece, t, w0, piece.velocity(w0))
         at = self._at_kinks(here)
         self.unmet = unheard(piece, here, rtol) & (side is not None)  # as it may have been
-        v = settle(piece, w0, at & ~self.unmet)
+        settle(piece, w0, at & ~self.unmet)
         endings.weightless(t, piece, self.rule, w0)
         (self.path.begin if side is None else self.path.turn)(t, piece.side, self._place)
         self.steps = Steps(piece, t, w0, method, rtol, atol, first)
-        self._arrive(v)
+        self._arrive()
 
     def reach(self, goal, most):
         """Go on to `goal`, piece by piece, in at most so many steps in all; whether it is there."""

@@ -17,10 +17,10 @@ from ..rule import outgoing
 from .response import carries, inverse, response
 from .ties import NOT_TIED, Tied
 
-NOISE = 1e-13
-"""Share of the largest error carried to a kink below which one may be rounding."""
+NOISE = 1e-12
+"""Share of the largest error carried to a kink below which one may be rounding, or of steps."""
 
-FAINT = 100
+FAINT = 10
 """Times that size up to which errors are near to rounding."""
 
 SOLVED = 1e-12
@@ -187,17 +187,31 @@ class Piece:
         """Note what errors may be rounding, from those last carried, at `w`.
 
         Of outputs what is summed to these may be wrong by a share, and their errors by what is of
-        it, which is most of them where they are small, as where a task is learned.
+        it, which is most of them where they are small, as where a task is learned: this is carried
+        down, too, by a rule that does so linearly.
         """
         task, weights = self.held, self.rule.weights(w)
-        _, inputs, f = forward(task, weights)
+        hidden, inputs, f = forward(task, weights)
         summed = abs(task.output_scale) * (abs(weights[-1]) @ abs(inputs[-1]))
         share = 1e-3 / max(1e3, summed.max())
         e = task.loss.error(f, task.Y)
-        change = abs(task.loss.error(f + share * summed, task.Y) - e).max() / share
-        size = abs(e).max()
-        self.noise = NOISE * abs(self.flat(self.carried)).max(initial=0)
-        self.noise *= max(1.0, change / size) if size else 1.0
+        change = abs(task.loss.error(f + share * summed, task.Y) - e) / share
+        largest, size = abs(self.flat(self.carried)).max(initial=0), abs(e).max()
+        if self.linear:
+            wrong = self._carried_down(w, hidden, task.output_scale * change)
+            largest = max(largest, abs(self.flat(wrong)).max(initial=0))
+        elif size:
+            largest *= max(1.0, change.max() / size)
+        self.noise = NOISE * largest
+
+    def _carried_down(self, w, hidden, sizes):
+        """{layer: errors} for errors of outputs of such sizes, and signs that tell of nothing."""
+        output = E = sizes * np.random.default_rng(0).choice((-1, 1), sizes.shape)
+        made = {}
+        for k in reversed(range(self.depth)):
+            made[k] = self.rule.carry(w, k, E, output)
+            E = self.slope_at(k, hidden[k]) * made[k]
+        return made
 
     def forward(self, w):
         """Pre-activations and inputs of the hidden layers, kept for what comes next."""
