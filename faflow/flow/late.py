@@ -44,12 +44,12 @@ def silent(piece, here, rtol):
     return unheard(piece, here, rtol) & (_loudness(piece, here, rtol) <= piece.noise)
 
 
-def _loudness(piece, here, rtol):
-    """The size of the errors at kinks of the first layer."""
+def _loudness(piece, here, rtol, turned=False):
+    """The size of the errors at kinks of the first layer; turned: also if they attract no more."""
     carried = piece.flat(piece.carried)
     loud = np.maximum(abs(carried), abs(piece.errors))
     rests = (piece.side != 0) & (abs(here.z) <= _allowed(rtol) * here.sizes)
-    rests &= (piece.high - piece.low) * carried < 0
+    rests &= turned | ((piece.high - piece.low) * carried < 0)
     if not rests.any():
         return loud
     with np.errstate(all="ignore"):
@@ -81,8 +81,11 @@ def standing(piece, here):
 
 
 def told(piece, here, at, rtol):
-    """Whether of kinks `at`, not met, one is heard again where it is `standing`."""
-    return at.any() and bool((at & standing(piece, here) & ~unheard(piece, here, rtol)).any())
+    """Whether of kinks `at`, not met, one is heard again where it is `standing` and moves."""
+    if not at.any():
+        return False
+    loud = _loudness(piece, here, rtol, turned=True) > piece.faint
+    return bool((at & standing(piece, here) & loud).any())
 
 
 def beyond(piece, here, at, rtol):
