@@ -1041,6 +1041,16 @@ def test_a_slope_that_goes_to_that_of_a_side_and_turns_is_followed(rtol):
     assert gap(flow, exact) < 10 * rtol
 
 
+def test_a_unit_that_died_at_a_kink_makes_no_step_short():
+    """Weights that only decay keep z = 0 with no error at all: 663 steps to t = 118 were 1,538."""
+    rng, sizes = np.random.default_rng([5, 7]), (3, 8, 2)
+    task = ff.Task(rng.standard_normal((3, 4)), rng.standard_normal((2, 4)), "relu")
+    rule, w0 = ff.FA.random(sizes, seed=5, decay=0.01), ff.init(sizes, seed=1005)
+    flow, exact = (ff.integrate(rule, task, w0, [0, 118], rtol=r) for r in (1e-5, 1e-9))
+    assert gap(flow.final, exact.final) < 1e-5
+    assert flow.made["accepted"] < 1_000
+
+
 def test_rounding_is_told_by_outputs_that_the_feedback_sees():
     """Of two outputs, 1 and 1, one is learned and seen, the other is neither."""
     rule = ff.FA((np.array([[1.0, 0.0]]),))

@@ -20,6 +20,9 @@ MOVED = 1e-3
 SIGN = 0.03
 """Share that a step may err by of what errors move that tell by their sign how a kink is met."""
 
+SIGNLESS = 1e-3
+"""Share of what may be rounding below which a room is none at all, as of units that died."""
+
 REACH = 1e3
 """Relative tolerances, of what z is summed of, within which a kink is near."""
 
@@ -110,5 +113,6 @@ def allowed_share(piece, here, h, moved, unmet, rtol):
     pushes = np.where(piece.side == 0, np.minimum(*ends), abs(carried)) * here.pulls
     with np.errstate(all="ignore"):
         signs = h * np.fmax(pushes, abs(here.rates) * TOUCH / here.tiny)[near] / rtol
-    signs[pushes[near] == 0] = np.inf  # of such there is no sign
+    none = (pushes <= SIGNLESS * piece.noise * here.pulls) & (abs(carried) > piece.faint)
+    signs[(none | (pushes == 0))[near]] = np.inf  # of such there is no sign
     return float(np.maximum(np.minimum(SIGN * signs, MOVED * moved), floors).min(initial=1.0))
