@@ -73,9 +73,11 @@ def test_a_kink_is_passed_where_both_fields_agree(solver):
     assert (path.masks[0] == [[0, 1]]).all()
 
 
-def test_a_unit_slides_for_ever():
+@pytest.mark.parametrize("rate", [1, -1])
+def test_a_unit_slides_for_ever(rate):
     """z₀ = w₁ falls at ½ and would rise at ½ below 0: from t = 2 it stays, its slope ½."""
-    problem = one_unit([[1.0, 0.5], [0.0, 1.0]], [-1.0, 1.0], [1.0, 1.0])
+    X, errors = [[1.0, 0.5], [0.0, 1.0]], [-rate, rate]
+    problem = one_unit(X, errors, [1.0, 1.0], rates=(rate, 1))
     states, path, _ = followed(*problem, [0, 1, 2, 50])
     for t, w in zip((1, 2, 50), states, strict=True):
         assert w[0][0] == pytest.approx([max(1 - t / 2, 0), 1 + t], abs=1e-12)

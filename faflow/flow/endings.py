@@ -149,9 +149,9 @@ def weightless(t, piece, rule, w):
     which v is told, as v less this sum is monotone.
     """
     for k, carried in piece.carried.items():
-        low, high, own = (piece.split(flat)[k] for flat in (piece.low, piece.high, piece.own))
+        low, gains, own = (piece.split(flat)[k] for flat in (piece.low, piece.gains(), piece.own))
         pushed = (abs(low * carried) > piece.noise) & own
-        pushed &= ((high - low) * carried > 0).any(axis=1, keepdims=True)
+        pushed &= (gains > 0).any(axis=1, keepdims=True)
         at = ~rule.weights(w)[k].any(axis=1) & (pushed.sum(axis=1) > 1)
         for unit in np.flatnonzero(at & (rule.rate(k) != 0)):
             raise _at_once(t, unit, k)

@@ -52,7 +52,7 @@ def _loudness(piece, here, rtol, turned=False):
     carried = piece.flat(piece.carried)
     loud = np.maximum(abs(carried), abs(piece.errors))
     rests = (piece.side != 0) & (abs(here.z) <= _allowed(rtol) * here.sizes)
-    rests &= turned | ((piece.high - piece.low) * carried < 0)
+    rests &= turned | (piece.gains() < 0)
     if not rests.any():
         return loud
     with np.errstate(all="ignore"):

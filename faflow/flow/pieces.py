@@ -55,6 +55,7 @@ class Piece:
             else np.zeros((3, 0), int)
         )
         self.low, self.high = (self._slopes(sign) for sign in (-1.0, 1.0))
+        self._signs = np.sign([float(rule.rate(k)) for k in self.index[0]])
         self.linear, self.tied = carries(rule, w), NOT_TIED
         self.own = np.ones(len(self.low), bool)
         if self.layers:
@@ -267,6 +268,13 @@ class Piece:
         with np.errstate(all="ignore"):
             slope = self.errors[n] / self.flat(self.carried)[n]
             return (slope - self.low[n]) / (self.high - self.low)[n]
+
+    def gains(self):
+        """What each unit is pushed up by for being above its kink and not below, flat.
+
+        In units of the rate of its layer.  Less than nothing where the kink attracts by itself.
+        """
+        return self._signs * (self.high - self.low) * self.flat(self.carried)
 
     def unsure(self):
         """By how much the masks of what slides are wrong for errors that may be rounding."""

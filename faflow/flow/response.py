@@ -87,10 +87,9 @@ def firm(piece, w):
     errors carried there, of which signs are enough.  Errors near to rounding say nothing.
     """
     n = piece.sliding
-    carried = piece.flat(piece.carried)[n]
-    told = abs(carried) > piece.faint
+    told = abs(piece.flat(piece.carried)[n]) > piece.faint
     if piece.first_alone:
-        return bool(((piece.high - piece.low)[n] * carried < 0)[told].all())
+        return bool((piece.gains()[n] < 0)[told].all())
     if not told.any():
         return True
     made = response(piece, w, n) @ _passed_by_slopes(piece, w, n)
