@@ -266,6 +266,57 @@ def test_a_flow_goes_back_in_time(solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("y0", [[1.0], [1.0, np.cos(1)]])  # along the wave
+def test_a_decay_along_the_first_direction_looked_along_is_seen(solver, y0):
+    run = scipy.integrate.solve_ivp(lambda t, y: -y, (0, 1), y0, solver, rtol=1e-6)
+    assert run.success
+    assert run.y[:, -1] == pytest.approx(np.array(y0) / np.e, rel=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
+@pytest.mark.parametrize("solver", METHODS)
+def test_one_weight_decays(solver, engine):
+    """w = e^-t, of which nothing else is there to look along."""
+    task, options = ff.Task([[1.0]], [[0.0]]), {"solver": solver, "engine": engine, "rtol": 1e-6}
+    sol = ff.integrate(ff.GD(), task, ([[1.0]],), [0, 1], **options)
+    assert sol.final[0][0, 0] == pytest.approx(1 / np.e, rel=1e-4)
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("name", ["RKC2", "ROCK4"])
+def test_diffrax_goes_back_in_time(name, known):
+    """y' = y + t from t = 1 to 0, y(1) = 1: y = 3e^(t-1) - 1 - t."""
+    import diffrax as dfx
+    import jax
+
+    from faflow.flow import stabilised_diffrax
+
+    times = []
+
+    def radius(t, y, args):
+        jax.debug.callback(lambda t: times.append(float(t)), t)
+        return 1.0
+
+    with jax.enable_x64(True):
+        solver = getattr(stabilised_diffrax, name)(
+            spectral_radius=radius if known else None, rtol=1e-9
+        )
+        back = dfx.diffeqsolve(
+            dfx.ODETerm(lambda t, y, args: y + t),
+            solver,
+            1.0,
+            0.0,
+            None,
+            jax.numpy.array([1.0]),
+            stepsize_controller=dfx.PIDController(rtol=1e-9, atol=1e-11),
+        )
+        assert back.ys[-1][0] == pytest.approx(3 / np.e - 1, abs=1e-6)
+    assert all(0 <= t <= 1 for t in times)
+    assert bool(times) == known
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_dense_output_follows_the_solution_between_steps(solver):
     sol = scipy.integrate.solve_ivp(
         pendulum, (0, 4), START, solver, rtol=1e-7, atol=1e-9, dense_output=True, max_step=0.05

@@ -217,8 +217,10 @@ def direction(f):
         return xp.astype(xp.cos(xp.astype(k, float) ** 2), part.dtype)
 
     wave = each(waves, f)
-    size = norm(f)
-    return combined((1 / (size + (size == 0)), f), (1 / norm(wave), wave))
+    size, parts = norm(f), zip(_leaves(f), _leaves(wave), strict=True)
+    along = sum((a * b).sum() for a, b in parts)
+    sign = xp.where(along < 0, -1, 1)  # so that they do not cancel, as those of one number may
+    return combined((1 / (size + (size == 0)), f), (sign / norm(wave), wave))
 
 
 def norm(y):
@@ -248,6 +250,10 @@ def each(function, *states):
     if isinstance(states[0], tuple):
         return tuple(each(function, *parts) for parts in zip(*states, strict=True))
     return function(*states)
+
+
+def _leaves(y):
+    return [leaf for part in y for leaf in _leaves(part)] if isinstance(y, tuple) else [y]
 
 
 def _leaf(y):

@@ -46,14 +46,15 @@ class RKC2(dfx.AbstractAdaptiveSolver):
 
     def init(self, terms, t0, t1, y0, args):
         with jax.numpy_dtype_promotion("standard"):
-            f = _leaves(self.func(terms, t0, y0, args))
+            f = _times(_way(terms, t0, t1), _leaves(self.func(terms, t0, y0, args)))
             zero = jnp.zeros((), f[0].dtype)
             return f, direction(f), zero, zero, jnp.asarray(AGE), jnp.asarray(1)
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):
         structure = jax.tree.structure(y0)
         tree = lambda y: jax.tree.unflatten(structure, y)
-        field = lambda t, y: _leaves(terms.vf(t, tree(y), args))
+        way = _way(terms, t0, t1)
+        field = lambda t, y: _times(way, _leaves(terms.vf(t, tree(y), args)))
         first, eigenvector, rho, last, age, spent = solver_state
         y = _leaves(y0)
         dtype = y[0].dtype
@@ -68,7 +69,7 @@ class RKC2(dfx.AbstractAdaptiveSolver):
                 spent = spent + more
                 age = jnp.where(old, 0, age)
             else:
-                rho = jnp.asarray(self.spectral_radius(t0, y0, args), dtype)
+                rho = jnp.asarray(self.spectral_radius(way * t0, y0, args), dtype)
             numbers = self.numbers(dtype)
             tried = attempt(numbers, field, t0, y, first, h, rho, loop=jax.lax.while_loop)
             dense = {"y0": y0, "y1": tree(tried.y)}
@@ -111,6 +112,11 @@ def _estimated(field, t, y, eigenvector):
     apply = lambda v: jax.jvp(lambda y: field(t, y), (y,), (v,))[1]
     rho, eigenvector, count = power_iteration(apply, eigenvector, loop=jax.lax.while_loop)
     return rho, eigenvector, jnp.asarray(count)
+
+
+def _way(terms, t0, t1):
+    """-1 where time runs backwards, as diffrax hands it on: by its control alone, times negated."""
+    return jnp.where(terms.contr(t0, t1) < 0, -1, 1)
 
 
 def _leaves(y):
