@@ -338,6 +338,19 @@ def test_a_break_on_the_way_to_rest_changes_nothing(budget, tmp_path):
     np.testing.assert_array_equal(sol.final[0], whole.final[0])
 
 
+def test_a_break_where_the_flow_rests_already_does_not_end_it_sooner(tmp_path):
+    """It is looked at after 64 tries, and was where rejected steps left some of a budget, too."""
+    rng, options = np.random.default_rng(3), {"until": 1e-6, "solver": "dop853"}
+    rule = ff.FA.random((3, 6, 2), seed=1)
+    task = ff.Task(rng.standard_normal((3, 8)), rng.standard_normal((2, 8)))
+    given = rule, task, rule.start((3, 6, 2))
+    whole = ff.integrate(*given, [0, 20], **options)
+    assert (whole.made["steady"], whole.made["rejected"]) == (True, 5)
+    for budget in range(45, whole.made["accepted"]):
+        sol = broken_off(given, [0, 20], tmp_path / f"run{budget}", (budget,), **options)
+        np.testing.assert_array_equal(sol.ts, whole.ts)
+
+
 def test_a_budget_spent_is_spent(tmp_path):
     path, given = tmp_path / "run", problem(decay=FALLING)
     options = {"checkpoint": path, "step": 0.25}  # the decay jumps after 28 steps

@@ -113,7 +113,7 @@ def _turns(make, stops, tally, limit, relief, rest, stands):
         tally.look(not stops)
     while done < len(stops):
         run, began = tally.run, time.perf_counter()
-        every = min(LOOK, run.first)
+        every, before = min(LOOK, run.first), tally.made  # counts, so that a break changes nothing
         looks = every - tally.made % every if rest else many
         most = min(many, tally.left, limit.left(run) if limit else many, looks)
         run.advance(stops[done:], most)
@@ -126,13 +126,14 @@ def _turns(make, stops, tally, limit, relief, rest, stands):
             limit, many, run = None, tally.run.first, tally.run
         elif time.perf_counter() - began < QUICK:
             many *= 2
-        if stands is not None:
-            stands(run, limit)
-        tally.look(done == len(stops))
-        if rest and _rests(*rest, run, tally):
+        due = rest and (tally.made // every > before // every or done == len(stops))
+        if due and _rests(*rest, run, tally):
             tally.rested = True
             yield run.t, run.w
             return
+        if stands is not None:
+            stands(run, limit)
+        tally.look(done == len(stops))
 
 
 def _rests(rule, task, share, run, tally):
