@@ -93,6 +93,7 @@ def test_what_cannot_be_asked_is_refused(more, says):
         (lambda rule, task, w: float(w[0][0, 0]), "cannot be followed by JAX"),
         (lambda rule, w: 0.0, "cannot be followed by JAX"),
         (lambda rule, task, w: None, "a real number, but gives NoneType"),
+        (lambda rule, task, w: (w[0] > 0).sum(), "a real number, but gives one of type int"),
     ],
 )
 def test_what_gives_no_number_is_refused(observe, says):
@@ -116,4 +117,11 @@ def test_rules_without_feedback_say_so():
 def test_kinks_have_no_derivative_to_follow():
     rule, task, w0 = problem(ff.FA, "relu", sizes=(4, 3, 2))
     with pytest.raises(ValueError, match="gradient needs smooth activations"):
+        ff.gradient(loss, rule, task, w0, TS)
+
+
+def test_signs_of_weights_have_no_derivative_to_follow():
+    """Past a change of sign it was -0.02 for -0.08."""
+    rule, task, w0 = problem(ff.SignFA, "tanh", sizes=(4, 3, 2))
+    with pytest.raises(ValueError, match="jumps where a weight changes sign; give the rule a beta"):
         ff.gradient(loss, rule, task, w0, TS)

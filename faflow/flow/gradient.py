@@ -56,6 +56,11 @@ def gradient(
         raise ValueError(f"of names B, but {rule.name} has no fixed feedback.")
     if not task.smooth:
         raise ValueError("gradient needs smooth activations, such as softplus(50) for relu.")
+    if rule.signed(w0):
+        raise ValueError(
+            f"gradient needs a velocity without jumps, but that of {rule.name} jumps where a weight"
+            " changes sign; give the rule a beta."
+        )
     control = tolerances(rtol, atol)
     register(jax)
     with jax.enable_x64(True):
@@ -91,8 +96,9 @@ def _check_observable(observe, rule, task, w):
         said = str(problem).splitlines()[0]
         raise ValueError(f"observe(rule, task, w) cannot be followed by JAX: {said}") from None
     shape = getattr(made, "shape", None)
-    if shape != () or made.dtype.kind not in "fiu":
+    if shape != () or made.dtype.kind != "f":
         seen = type(made).__name__ if shape is None else f"an array of shape {shape}"
+        seen = f"one of type {made.dtype}" if shape == () else seen
         raise ValueError(f"observe must give a real number, but gives {seen}.")
 
 
