@@ -218,9 +218,13 @@ def _per_layer_given(value):
 def _per_layer(value, name):
     for number in value if _per_layer_given(value) else (value,):
         if isinstance(number, Piecewise):
-            times, values = tuple(number.times), tuple(number.values)
             if name == "rates":
                 raise ValueError("rates must be constant; only decay may be piecewise in time.")
+            if not all(isinstance(part, tuple | list | np.ndarray) for part in number):
+                raise ValueError(
+                    f"Piecewise needs a tuple of times and one of values, not {number!r:.60}."
+                )
+            times, values = tuple(number.times), tuple(number.values)
             finite = np.isfinite(np.array(times, dtype=float)).all()
             if len(values) != len(times) + 1 or not finite or list(times) != sorted(set(times)):
                 raise ValueError(

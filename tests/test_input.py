@@ -329,6 +329,11 @@ def test_a_piecewise_decay_has_one_more_value_than_increasing_times():
         )
     refused(
         ValueError,
+        ["Piecewise needs a tuple of times and one of values, not Piecewise(times=0.5"],
+        lambda: ff.GD(decay=ff.Piecewise(0.5, (1, 2))),
+    )
+    refused(
+        ValueError,
         ["rates must be constant; only decay may be piecewise"],
         lambda: ff.GD(rates=ff.Piecewise((1.0,), (1, 2))),
     )
