@@ -25,6 +25,9 @@ ROUNDS = 5
 MOST = 30
 """Steps of conjugate gradients at most."""
 
+LEFT = 1000
+"""Times the least residual that they have had at which they are given up."""
+
 ROUNDING = 1e-15
 """What is left of a law, relative to its value and to the mean |W|² of the matrices, that is taken
 for none; to correct it would move weights by more where a law hardly depends on them."""
@@ -263,24 +266,32 @@ def _shortcut(one, rule, w):
 
 
 def _conjugate(apply, precondition, R, xp, loop):
-    """x with apply(x) = R, to a millionth, by conjugate gradients; all are tuples of arrays."""
+    """x with apply(x) = R, to a millionth, by conjugate gradients; all are tuples of arrays.
+
+    Where R is by more than that not of the form apply(x), they come near and then leave: the
+    nearest is returned.
+    """
     dot = lambda a, b: sum(xp.sum(x * y) for x, y in zip(a, b, strict=True))
     plus = lambda a, b, h: tuple(x + h * y for x, y in zip(a, b, strict=True))
 
+    pick = lambda which, a, b: tuple(xp.where(which, x, y) for x, y in zip(a, b, strict=True))
+
     def goes_on(now):
-        count, _, r, _, _ = now
-        return (count < MOST) & (dot(r, r) > 1e-12 * dot(R, R))
+        count, _, r, _, _, least, _ = now
+        size = dot(r, r)
+        return (count < MOST) & (size > 1e-12 * dot(R, R)) & (size <= LEFT**2 * least)
 
     def better(now):
-        count, x, r, way, old = now
+        count, x, r, way, old, least, nearest = now
         image = apply(way)
         bent = dot(way, image)
         h = xp.where(bent > 0, old / xp.where(bent > 0, bent, 1), 0)
         x, r = plus(x, way, h), plus(r, image, -h)
         ahead = precondition(r)
-        new = dot(r, ahead)
-        return count + 1, x, r, plus(ahead, way, new / xp.maximum(old, 1e-300)), new
+        new, size = dot(r, ahead), dot(r, r)
+        way = plus(ahead, way, new / xp.maximum(old, 1e-300))
+        nearest = pick(size < least, x, nearest)
+        return count + 1, x, r, way, new, xp.minimum(size, least), nearest
 
-    first = precondition(R)
-    start = (0, tuple(0 * r for r in R), R, first, dot(R, first))
-    return loop(goes_on, better, start)[1]
+    first, none = precondition(R), tuple(0 * r for r in R)
+    return loop(goes_on, better, (0, none, R, first, dot(R, first), dot(R, R), none))[-1]
