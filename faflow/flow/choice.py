@@ -10,7 +10,7 @@ from . import engine_diffrax, engine_scipy
 
 SOLVERS = [*dict.fromkeys([*engine_scipy.SOLVERS, *engine_diffrax.SOLVERS])]
 COARSE = 1e-5
-"""Relative tolerances above this are reached with fewer evaluations by RKC2 than by ROCK4."""
+"""Relative tolerances from this on are reached with fewer evaluations by RKC2 than by ROCK4."""
 
 
 SINGLE = 5e-7
@@ -57,7 +57,7 @@ def relief(solver, rtol, step, kinks):
     """The stabilised method that a solver gives way to where stability limits it, if it may."""
     if solver is not None or step is not None or kinks not in (None, "smooth"):
         return None
-    return "rkc2" if rtol > COARSE else "rock4"
+    return "rkc2" if rtol >= COARSE else "rock4"
 
 
 def default_solver(engine, rtol, kinks):
