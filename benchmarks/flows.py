@@ -2,10 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/flows.py [--quick]
 
-For feedback alignment and gradient descent of Y (n, m) by r hidden units, Y of full rank, so that
-nothing is reduced but the product with the identity; medians of interleaved runs in one process.
-"error" is that of the final state, relative to its largest entry; "times the floor" the time over
-that of the matrix products of as many velocities.
+For feedback alignment and gradient descent of Y (n, m) by r hidden units, Y of full rank; medians
+of interleaved runs in one process.  Ours are as they come: from 100x80 on feedback alignment runs
+on its core of r hidden units, and gradient descent of 500x400 and more forms no errors, so that
+they cost less than the products.  "error" is that of the final state, relative to its largest
+entry; "times the floor" the time over that of the matrix products of as many velocities, in full.
 """
 
 import argparse

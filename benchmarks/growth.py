@@ -1,4 +1,4 @@
-"""How the cost of a flow grows with width, depth, samples and time: fitted exponents, with plots.
+"""How the cost of a flow grows with width, depth, samples and time: fitted exponents.
 
     OMP_NUM_THREADS=1 python benchmarks/growth.py [FILE.png]
 
