@@ -24,6 +24,24 @@ def test_the_first_result_prints_the_proof_the_readme_shows(tmp_path, monkeypatc
     assert (tmp_path / "first.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_reduced_kept_kinked_and_stiff_runs_are_as_the_readme_shows(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    seen = {}
+    exec(BLOCKS[0], seen)
+    capsys.readouterr()
+    blocks = [next(b for b in BLOCKS if what in b) for what in ('made["reduced"]', 'keep="all"')]
+    exec("\n".join(blocks), seen)
+    shown = [line.split("  # ")[1] for b in blocks for line in b.splitlines() if "  # " in line]
+    reduced, kept, kinks, solver = capsys.readouterr().out.splitlines()
+    assert [reduced, kinks] == [shown[0], shown[2]]
+    away, drift = map(float, kept.split())
+    assert [f"{away:.0e}", drift < 1e-14] == [shown[1].split()[0], True]
+    first, t, then = re.fullmatch(r"(\w+), from t = ([\d.]+) (\w+)", solver).groups()
+    assert re.sub(r"[\d.]+(?= \w+$)", "T", shown[3]) == f"{first}, from t = T {then}"
+    assert float(t) == pytest.approx(float(shown[3].split()[-2]), rel=1e-3)
+
+
 def test_the_laws_and_the_certificate_are_those_the_readme_shows(capsys):
     block = next(b for b in BLOCKS if "certify" in b)
     exec(block, {"__name__": "readme"})
