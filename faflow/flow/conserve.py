@@ -122,24 +122,24 @@ class Kept:
         times = (lambda M: M * L) if L.ndim == 1 else (lambda M: M @ L)
         return {k: 2 * times(w[k].T).T / a, k + 1: 2 * times(U - F.T) / b, B: -2 * times(U).T / b}
 
-    def solved(self, rule, w, R, xp):
-        """(JJᵀ)⁻¹R for this law alone."""
+    def inverse(self, rule, w, ndim, xp):
+        """R to (JJᵀ)⁻¹R for this law alone, R of so many dimensions."""
         if self.kind == "difference":
-            return R / 2
+            return lambda R: R / 2
         a, b, k = rule.rate(self.k), rule.rate(self.k + 1), self.k
         if self.kind in ("matrix", *SUMS):
             sides = [w[k] / a, _feedback(rule, w, k) / b]
         else:
             U, F = outgoing(w, k), w[len(rule.weights(w)) + k]
             sides = [w[k] / a, (F - U.T) / b, U.T / b]
-        if R.ndim < 2:
+        if ndim < 2:
             weights = (1, self.degree) if self.kind in SUMS else (2, 2, 2)
-            rows = 1 if R.ndim else None
+            rows = 1 if ndim else None
             parts = zip(weights, sides, strict=True)
             squares = sum((self.halves * p) ** 2 * xp.sum(M * M, axis=rows) for p, M in parts)
-            return divided(R, squares, xp)
+            return lambda R: divided(R, squares, xp)
         p, V = xp.linalg.eigh(2 * sum(M @ M.T for M in sides))
-        return V @ divided(V.T @ R @ V, p[:, None] + p, xp) @ V.T
+        return lambda R: V @ divided(V.T @ R @ V, p[:, None] + p, xp) @ V.T
 
 
 def _feedback(rule, w, k):
@@ -217,9 +217,9 @@ class Keeper:
 
     def _multipliers(self, rule, w, R, xp, loop):
         """(JJᵀ)⁻¹R by conjugate gradients, each law solved alone as the preconditioner."""
-        alone = lambda R: tuple(
-            one.solved(rule, w, r, xp) for one, r in zip(self.kept, R, strict=True)
-        )
+        both = zip(self.kept, R, strict=True)
+        inverses = [one.inverse(rule, w, r.ndim, xp) for one, r in both]
+        alone = lambda R: tuple(inverse(r) for inverse, r in zip(inverses, R, strict=True))
         if len(self.kept) == 1:
             return alone(R)
         forth = lambda L: self._symmetric(self._forth(rule, w, L, xp))

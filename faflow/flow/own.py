@@ -54,11 +54,14 @@ class Own:
         pairs = zip(J, w, strict=True)
         return {k: (L.ravel() @ M).reshape(W.shape) for k, (M, W) in enumerate(pairs)}
 
-    def solved(self, rule, w, R, xp):
-        """(JJᵀ)⁻¹R, by least squares where values depend on one another, as in symmetric laws."""
+    def inverse(self, rule, w, ndim, xp):
+        """R to (JJᵀ)⁻¹R, by least squares where values depend on one another, as in symmetric laws.
+
+        R of so many dimensions.
+        """
         J = self.derivative(rule, w)
         squares, V = xp.linalg.eigh(sum(M @ M.T for M in J))
-        return (V @ divided(V.T @ R.ravel(), squares, xp)).reshape(R.shape)
+        return lambda R: (V @ divided(V.T @ R.ravel(), squares, xp)).reshape(R.shape)
 
     def derivative(self, rule, w):
         """J, for each matrix of the state as (values, entries)."""
