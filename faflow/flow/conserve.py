@@ -200,10 +200,8 @@ class Keeper:
             moved = self._moved(rule, w, self._multipliers(rule, w, R, xp, loop), -1, xp)
             less = tuple(left(moved))
             nearer = size(less) < size(R)  # where all is rounding it may lead away
-            pick = lambda ones, others: tuple(
-                xp.where(nearer, a, b) for a, b in zip(ones, others, strict=True)
-            )
-            return xp.where(nearer, count + 1, ROUNDS), pick(moved, w), pick(less, R)
+            w, R = _picked(nearer, moved, w, xp), _picked(nearer, less, R, xp)
+            return xp.where(nearer, count + 1, ROUNDS), w, R
 
         return loop(goes_on, corrected, (0, tuple(w), tuple(away)))[1]
 
@@ -265,6 +263,10 @@ def _shortcut(one, rule, w):
     return b / 2 * np.linalg.pinv(F)
 
 
+def _picked(which, ones, others, xp):
+    return tuple(xp.where(which, a, b) for a, b in zip(ones, others, strict=True))
+
+
 def _conjugate(apply, precondition, R, xp, loop):
     """x with apply(x) = R, to a millionth, by conjugate gradients; all are tuples of arrays.
 
@@ -273,16 +275,14 @@ def _conjugate(apply, precondition, R, xp, loop):
     """
     dot = lambda a, b: sum(xp.sum(x * y) for x, y in zip(a, b, strict=True))
     plus = lambda a, b, h: tuple(x + h * y for x, y in zip(a, b, strict=True))
-
-    pick = lambda which, a, b: tuple(xp.where(which, x, y) for x, y in zip(a, b, strict=True))
+    whole = dot(R, R)
 
     def goes_on(now):
-        count, _, r, _, _, least, _ = now
-        size = dot(r, r)
-        return (count < MOST) & (size > 1e-12 * dot(R, R)) & (size <= LEFT**2 * least)
+        count, _, _, _, _, size, least, _ = now
+        return (count < MOST) & (size > 1e-12 * whole) & (size <= LEFT**2 * least)
 
     def better(now):
-        count, x, r, way, old, least, nearest = now
+        count, x, r, way, old, _, least, nearest = now
         image = apply(way)
         bent = dot(way, image)
         h = xp.where(bent > 0, old / xp.where(bent > 0, bent, 1), 0)
@@ -290,8 +290,9 @@ def _conjugate(apply, precondition, R, xp, loop):
         ahead = precondition(r)
         new, size = dot(r, ahead), dot(r, r)
         way = plus(ahead, way, new / xp.maximum(old, 1e-300))
-        nearest = pick(size < least, x, nearest)
-        return count + 1, x, r, way, new, xp.minimum(size, least), nearest
+        nearest = _picked(size < least, x, nearest, xp)
+        return count + 1, x, r, way, new, size, xp.minimum(size, least), nearest
 
     first, none = precondition(R), tuple(0 * r for r in R)
-    return loop(goes_on, better, (0, none, R, first, dot(R, first), dot(R, R), none))[-1]
+    start = (0, none, R, first, dot(R, first), whole, whole, none)
+    return loop(goes_on, better, start)[-1]

@@ -45,8 +45,8 @@ class March:
         self.piece = piece = Piece(self.rule, self.task, w0, side)
         self.rtol, here = rtol, ends(piece, t, w0, piece.velocity(w0))
         piece.hear(w0)
-        if side is None and (abs(here.z) <= here.tiny).any():  # at a kink, where f' is that below
-            piece.hold(np.where(abs(here.z) <= here.tiny, -1, piece.side))
+        if side is None and (zero := abs(here.z) <= here.tiny).any():  # where f' is that below
+            piece.hold(np.where(zero, -1, piece.side))
             here = ends(piece, t, w0, piece.velocity(w0))
         at = self._at_kinks(here)
         self.unmet = unheard(piece, here, rtol) & (side is not None)  # as it may have been

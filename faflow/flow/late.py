@@ -37,14 +37,18 @@ def unheard(piece, here, rtol):
     would pass such on, where they attract a unit that is as good as there.
     here: `Ends` where `piece` was evaluated last.
     """
-    if piece.layers != (0,) or not piece.linear:
-        return np.zeros(len(piece.side), bool)
-    return piece.own & (_loudness(piece, here, rtol) <= piece.faint)
+    return _quieter(piece, here, rtol, piece.faint)
 
 
 def silent(piece, here, rtol):
     """Those of them whose errors may be rounding, and say nothing at all."""
-    return unheard(piece, here, rtol) & (_loudness(piece, here, rtol) <= piece.noise)
+    return _quieter(piece, here, rtol, piece.noise)
+
+
+def _quieter(piece, here, rtol, size):
+    if piece.layers != (0,) or not piece.linear:
+        return np.zeros(len(piece.side), bool)
+    return piece.own & (_loudness(piece, here, rtol) <= size)
 
 
 def _loudness(piece, here, rtol, turned=False):

@@ -114,7 +114,7 @@ def _turns(make, stops, tally, limit, relief, rest, stands):
     while done < len(stops):
         run, began = tally.run, time.perf_counter()
         every, before = min(LOOK, run.first), tally.made  # counts, so that a break changes nothing
-        looks = every - tally.made % every if rest else many
+        looks = every - before % every if rest else many
         most = min(many, tally.left, limit.left(run) if limit else many, looks)
         run.advance(stops[done:], most)
         done += len(run.reached)

@@ -66,6 +66,7 @@ class Piece:
                 own[:, lowest.other] = False
                 self.tied = lowest
         self.evaluations, self.noise, self._known = 0, 0.0, {}
+        self._chance = np.random.default_rng(0).choice((-1, 1), (len(task.Y), task.X.shape[1]))
         self.hold(np.where(self.flat(hidden) > 0, 1, -1) if side is None else side)
 
     def _slopes(self, sign):
@@ -207,7 +208,7 @@ class Piece:
 
     def _carried_down(self, w, hidden, sizes):
         """{layer: errors} for errors of outputs of such sizes, and signs that tell of nothing."""
-        output = E = sizes * np.random.default_rng(0).choice((-1, 1), sizes.shape)
+        output = E = sizes * self._chance
         made = {}
         for k in reversed(range(self.depth)):
             made[k] = self.rule.carry(w, k, E, output)

@@ -113,7 +113,7 @@ def attempt(method, field, t, y, f, h, rho, *, loop=repeat):
         ``jax.lax.while_loop`` for a method ``on`` JAX arrays.
     Where h · rho is more than the method can reach, or nan, the error is infinite and y stays.
     """
-    xp = _leaf(y).__array_namespace__()
+    xp = _leaves(y)[0].__array_namespace__()
     reach = abs(h) * rho
     fits = reach <= method.reach[-1]
     h = xp.where(fits, h, 0 * h)[()]
@@ -193,7 +193,7 @@ def power_iteration(apply, v, *, loop=repeat, most=50):
 
 def differences(field, t, y, f):
     """``apply(v)``, the Jacobian of the field at (t, y) times v, by one evaluation."""
-    leaf = _leaf(y)
+    leaf = _leaves(y)[0]
     eps = leaf.__array_namespace__().finfo(leaf.dtype).eps
     size = norm(y)
     width = eps ** (1 / 2) * (size + (size == 0))
@@ -210,7 +210,7 @@ def direction(f):
 
     A velocity can lie in a subspace that the flow keeps, from which no repeated map leads out.
     """
-    xp = _leaf(f).__array_namespace__()
+    xp = _leaves(f)[0].__array_namespace__()
 
     def waves(part):
         k = xp.reshape(xp.arange(part.size), part.shape)
@@ -254,10 +254,6 @@ def each(function, *states):
 
 def _leaves(y):
     return [leaf for part in y for leaf in _leaves(part)] if isinstance(y, tuple) else [y]
-
-
-def _leaf(y):
-    return _leaf(y[0]) if isinstance(y, tuple) else y
 
 
 @lru_cache(maxsize=1)
