@@ -1,6 +1,5 @@
 """Networks: elementwise activations with their pullbacks, losses, data, and the forward pass."""
 
-import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral, Real
@@ -106,9 +105,8 @@ class Task:
 
 def replaced(frozen, **fields):
     """A copy of a frozen object with other fields, taken unchecked."""
-    other = copy.copy(frozen)
-    for name, value in fields.items():
-        object.__setattr__(other, name, value)
+    other = object.__new__(type(frozen))
+    vars(other).update(vars(frozen), **fields)
     return other
 
 

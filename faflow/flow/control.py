@@ -123,7 +123,10 @@ def velocity(rule, task, state, many, xp=np):
 
 def norms(state, many, xp=np):
     """The norm of each of `many` matrices, with what lies beside it, if its norms follow them."""
-    squares = xp.stack([xp.sum(W * W) for W in state[:many]])
+    if xp is np:
+        squares = np.array([np.vdot(W, W) for W in state[:many]])
+    else:
+        squares = xp.stack([xp.sum(W * W) for W in state[:many]])
     return xp.sqrt(sum((beside * beside for beside in state[many:]), start=squares))
 
 

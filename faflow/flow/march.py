@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -321,5 +322,4 @@ class Tally:
 
 
 def _size(w):
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(sum(np.sum(W**2) for W in w)))
+    return sqrt(sum(float(np.vdot(W, W)) for W in w))

@@ -38,6 +38,9 @@ MOST_LARGER = 1e6
 LOST = "first weights are large along inputs that are all but zero, where turning would round them"
 """Why a problem is left alone of which rounding would say more than its data."""
 
+FEW = 24
+"""Inputs and outputs of which a velocity takes no time to speak of, beside its calls."""
+
 PAYS = 0.75
 """A space is left alone unless it can be reduced to this share of its dimensions."""
 
@@ -65,7 +68,10 @@ def reduce(rule, task, w0):
 
 
 def found(rule, task, w0, kept):
-    """The reduction to run by, of a state that is ready; kept: whether laws are returned to."""
+    """The reduction to run by, of a state that is ready; kept: whether laws are returned to.
+
+    Of `FEW` inputs and outputs no spans are looked for.
+    """
     return _reduced(rule, w0, task, _no_core if kept else most_rank, quick=True)
 
 
@@ -109,7 +115,8 @@ def _reduced(rule, w0, task, most_rank, quick=False):
     A = None if rank is None else rule.B[0] @ Y
     many = A is not None and surely_exceeds(A, rank)
     allowed = most if rank is None else min(most, rank)
-    factors = None if many else low_rank(Y, allowed, quick)
+    tiny = quick and max(Y.shape) <= FEW
+    factors = None if many or tiny else low_rank(Y, allowed, quick)
     columns, rows = factors or (Y, None)
     if rows is None and rank is not None:
         small = replaced(task, X=_diagonal(scales, Y.shape[1]), Y=Y)
@@ -137,7 +144,7 @@ def _reduced(rule, w0, task, most_rank, quick=False):
     X = _diagonal(scales, Y.shape[1])
     if type(rule) in (GD, FA, DFA, KolenPollack) and depth == 2:
         n, m, r = *Y.shape, len(w0[0])
-        if n * m > THIN * r * (n + m):
+        if n * m > THIN * r * (n + m) and not tiny:
             X = Unformed(X.n, X.entries)
             parts.append(f"errors of {n} x {m} never formed")
     small = replaced(task, X=X, Y=Y)
