@@ -177,6 +177,15 @@ def direction_alignment(rule, w, *, task):
     return _cosine(flat(moved), flat(descent))
 
 
+def loss(rule, w, *, task):
+    """The task's loss, summed over the samples.
+
+    Observed as ``functools.partial(loss, task=task)`` on the run's own task, a reduced run gives it
+    without its full weights.
+    """
+    return rule.loss(task, w)
+
+
 def loss_rate(rule, w, *, task):
     """The rate of the task's loss along the rule: -⟨velocity, minus the loss's gradient⟩."""
     weights = rule.weights(w)

@@ -18,6 +18,7 @@ from .losses import Loss as Loss
 from .losses import any_loss as any_loss
 from .losses import squared as squared
 from .matrices import Jet, Words, with_ones
+from .matrices.unformed import Output
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +160,8 @@ def _output(task, w):
             f"The weights {shown} are no network{' with biases' * task.bias} from {len(task.X)}"
             f" inputs to {len(task.Y)} targets; of a state with feedback take rule.weights(state)."
         )
-    return forward(task, w)[2]
+    f = forward(task, w)[2]
+    return f.formed() if isinstance(f, Output) else f
 
 
 def accuracy(task, w):

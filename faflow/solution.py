@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from . import archive, nets
+from . import archive, laws, nets
 from .extras import needs
 from .flow.path import Path
 from .nets import ACTIVATIONS, LOSSES, Activation, Task, activation
@@ -48,9 +48,18 @@ class Lifted(Sequence):
             [lift(*at) for at in zip(zip(*self.kept, strict=True), self.ts, strict=True)]
         )
 
+    def state(self, k):
+        """The reduced state at time number `k`."""
+        return tuple(W[k] for W in self.kept)
+
     def at(self, k):
         """The full state at time number `k`."""
-        return self.reduction.lift([W[k] for W in self.kept], self.ts[k], self.ts[0])
+        return self.reduction.lift(self.state(k), self.ts[k], self.ts[0])
+
+    @cached_property
+    def loss(self):
+        """``loss(rule, state)`` of the full problem at reduced states."""
+        return self.reduction.seen(partial(laws.loss, task=self.reduction.full[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +103,11 @@ class Solution:
 
         Raises ValueError when the law fails or changes the shape of what it returns.
         """
-        evaluate = partial(evaluated, law, self.rule, **arguments)
-        values = [evaluate(self.at(k), self.ts[k]) for k in range(len(self))]
+        law = partial(law, **arguments) if arguments else law
+        at = self.at
+        if isinstance(self.w, Lifted) and (seen := self.w.reduction.seen(law)):
+            law, at = seen, self.w.state
+        values = [evaluated(law, self.rule, at(k), t) for k, t in enumerate(self.ts)]
         shapes = [value.shape for value in values]
         if len(set(shapes)) > 1:
             k = next(k for k, shape in enumerate(shapes) if shape != shapes[0])
@@ -107,6 +119,8 @@ class Solution:
 
     def loss(self, k=-1, task=None):
         """The loss at time number `k`, on the solution's own task or another, summed."""
+        if isinstance(self.w, Lifted) and task in (None, self.task):
+            return self.w.loss(self.rule, self.w.state(k))
         return self.rule.loss(task or self.task, self.at(k))
 
     def accuracy(self, k=-1, task=None):
@@ -142,7 +156,7 @@ class Solution:
         arrays |= {f"final{k}": W for k, W in enumerate(self.final)}
         arrays |= {f"B{k}": B for k, B in enumerate(self.rule.B)}
         arrays |= {f"observed_{k}": v for k, v in enumerate(self.observed.values())}
-        arrays |= {"ts": self.ts, "X": self.task.X, "Y": self.task.Y}
+        arrays |= {"ts": self.ts, "X": np.asarray(self.task.X), "Y": self.task.Y}
         arrays |= {} if self.kinks is None else self.kinks.arrays()
         if any(a.dtype.hasobject for a in arrays.values()):
             raise ValueError("Only float trajectories can be saved, not exact entries.")

@@ -1,6 +1,7 @@
 """The core of feedback alignment against the full flow, and its proof."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -102,6 +103,28 @@ def test_runs_by_the_core_end_where_full_ones_do(always, case, engine):
     sol = ff.integrate(rule, task, w0, TS, **control)
     assert "the core" in sol.made["reduced"]
     assert_lifted_alike(sol, full, far)
+
+
+def test_what_is_observed_by_the_core_is_what_is_there(always):
+    """At states with Z anywhere in what the core can reach."""
+    rule, task, w0 = made(rates=(1.0, 0.7))
+    reduction, rng = core(rule, task, w0), np.random.default_rng(2)
+    back = reduction.recovery
+    W, _, G, P, V = (rng.standard_normal(M.shape) for M in reduction.w0)
+    state = W, rule.B[0] @ (back.Z0 @ P + back.pulls @ G), G, P, V
+    full = reduction.lift(state)
+    laws_ = [partial(laws.loss, task=task), laws.feedback_balance, laws.layer_feedback_balance]
+    for law in laws_:
+        there = law(rule, full)
+        close = 1e-13 * np.abs(there).max()
+        np.testing.assert_allclose(reduction.seen(law)(rule, state), there, rtol=0, atol=close)
+    assert reduction.seen(laws.balance) is None  # of Z it takes more than BZ
+    sol, plain = (
+        ff.integrate(rule, task, w0, TS, reduce=how, observe={"loss": laws_[0]})
+        for how in ("auto", "none")
+    )
+    assert "the core" in sol.made["reduced"]
+    np.testing.assert_allclose(sol.observed["loss"], plain.observed["loss"], rtol=1e-8)
 
 
 @pytest.mark.parametrize("solver", ["rk45", "dop853"])

@@ -1,6 +1,7 @@
 """Reduced problems against the full ones, whose velocity they must have, and against proofs."""
 
 import re
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from problems import assert_lifted_alike
 import faflow as ff
 from faflow import laws
 from faflow.flow.radius import radius
-from faflow.flow.reduce import low_rank, unproved
+from faflow.flow.reduce import core, low_rank, unproved
 from faflow.matrices import Mirrored, mirror, with_ones
 from faflow.matrices.diagonal import Diagonal
 from faflow.nets import replaced
@@ -299,6 +300,44 @@ def test_other_flows_have_no_closed_form(rule, X, start):
     assert ff.reduce(rule, ff.Task(X, draw(5, 7)), w0).closed is None
 
 
+SEEN = ("balance", "feedback_balance", "layer_balance", "mirror_balance")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_observed_without_the_full_state_is_what_is_there(kind, case):
+    """The loss of every problem, and each law that words prove to be the same."""
+    rule, task, w0, _ = made(kind, case)
+    reduction, draw = ff.reduce(rule, task, w0), drawn(7)
+    state = tuple(draw(*M.shape) for M in reduction.w0)
+    full = reduction.lift(state)
+    loss = reduction.seen(partial(laws.loss, task=task))
+    assert loss(rule, state) == pytest.approx(rule.loss(task, full), rel=1e-13)
+    assert reduction.seen(partial(laws.loss, task=replaced(task))) is None
+    turned = any(turn.cols is not None for turn in reduction.turns)
+    assert not turned or reduction.seen(lambda rule, w: w[0]) is None
+    for name in SEEN:
+        law = getattr(laws, name)
+        seen = reduction.seen(law)
+        if seen is not None:
+            there = law(rule, full)
+            np.testing.assert_allclose(seen(rule, state), there, atol=1e-13 * np.abs(there).max())
+    if case == "many samples":
+        assert reduction.seen(laws.balance) is not None
+
+
+def test_small_losses_keep_their_digits_without_the_full_state():
+    """Sums of squares whose difference is the loss would leave none of them."""
+    rule, task, w0, _ = made(ff.FA, "low rank")
+    for reduction in (ff.reduce(rule, task, w0), core(rule, task, w0)):
+        small = reduction.rule, reduction.task, reduction.w0
+        state = ff.integrate(*small, [0, 50.0], rtol=1e-11, keep=None, max_steps=None).final
+        there = rule.loss(task, reduction.lift(state))
+        assert there < 1e-20 * rule.loss(task, w0)
+        seen = reduction.seen(partial(laws.loss, task=task))
+        assert seen(rule, state) == pytest.approx(there, rel=0.01)
+
+
 def test_laws_are_observed_on_the_full_state_and_runs_are_saved_in_full(tmp_path):
     rule, task, w0, _ = made(ff.FA, "low rank")
     law = {"law": laws.feedback_balance}
@@ -540,3 +579,39 @@ def test_an_implicit_run_stays_finite_where_something_lies_beside_for_ever():
     assert "reduced" in sol.made
     full = ff.integrate(rule, task, w0, [0, 1e4], solver="radau", rtol=1e-8, reduce="none")
     assert far(sol.final, full.final) < 1e-5
+
+
+@pytest.mark.parametrize("engine", ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)])
+@pytest.mark.parametrize("how", [ff.reduce, core])
+@pytest.mark.parametrize("case", ["few samples", "low rank", "full rank", "biases, off a plane"])
+def test_the_smaller_problem_is_integrated_like_any_other(case, how, engine, tmp_path):
+    """Its inputs are no arrays, and its errors may not be formed; its loss lacks a constant."""
+    rule, task, w0, _ = made(ff.FA, case)
+    if how is core and case not in ("low rank", "full rank"):
+        with pytest.raises(ValueError, match="There is no core"):
+            core(rule, task, w0)
+        return
+    made_ = how(rule, task, w0)
+    given, control = (made_.rule, made_.task, made_.w0), {"engine": engine, "rtol": 1e-9}
+    sol = ff.integrate(*given, [0, 0.5], **control)
+    assert "reduced" not in sol.made
+    assert str(ff.reduce(*given)) == "nothing: it is reduced already"
+    full = ff.integrate(rule, task, w0, [0, 0.5], rtol=1e-11, max_steps=None)
+    assert far(made_.lift(sol.final, 0.5, 0.0), full.final) < 1e-7
+    if how is core:
+        with pytest.raises(
+            ValueError, match=r"state of a core is \(W', M, G, P, V\), but w0 has 2"
+        ):
+            ff.integrate(made_.rule, made_.task, made_.w0[:2], [0, 1])
+        with pytest.raises(ValueError, match=r"core's w0 M must be \(4, 4\), but is \(4, 3\)"):
+            ff.integrate(
+                made_.rule, made_.task, (made_.w0[0], np.ones((4, 3)), *made_.w0[2:]), [0, 1]
+            )
+        with pytest.raises(ValueError, match="keep cannot return to a law where a core"):
+            ff.integrate(*given, [0, 1], keep="all")
+        return
+    change = sol.loss() - sol.loss(0)
+    assert change == pytest.approx(full.loss() - full.loss(0), rel=1e-6)
+    sol.save(tmp_path / "run.npz")
+    again = ff.load(tmp_path / "run.npz")
+    assert again.loss() == pytest.approx(sol.loss(), rel=1e-12)  # of inputs as arrays

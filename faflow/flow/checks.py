@@ -3,9 +3,12 @@
 import numpy as np
 
 from ..derived import Derived
+from ..matrices import Mirrored
+from ..matrices.diagonal import Diagonal
 from ..nets import Activation, Task, matrix, sizes_of
 from ..networks import On
 from ..rules import RULES, Rule
+from .core import Core
 
 
 def ready(rule, task, w0):
@@ -26,13 +29,16 @@ def ready(rule, task, w0):
     if isinstance(w0, np.ndarray) or not hasattr(w0, "__len__") or len(w0) == 0:
         raise TypeError("w0 must be a tuple of matrices, the first next to the input.")
     w0 = tuple(matrix(W, f"Weight matrix w0[{k}]") for k, W in enumerate(w0))
-    for name, M in {"X": task.X, "Y": task.Y, "w0": w0, "B": rule.B}.items():
+    X = () if isinstance(task.X, Diagonal | Mirrored) else task.X  # as a reduction leaves them
+    for name, M in {"X": X, "Y": task.Y, "w0": w0, "B": rule.B}.items():
         if any(not isinstance(one, np.ndarray) or one.dtype != float for one in _all(M)):
             raise TypeError(f"A run needs floats, but {name} holds words or exact entries.")
     if isinstance(rule, Derived) and rule.same_state:
         return ready(rule.of, task, w0)
     if isinstance(rule, On):
         return _on_network(rule, task, w0)
+    if isinstance(rule, Core):
+        return _of_core(rule, w0)
     depth = len(rule.weights(w0))
     names = tuple(rule.state(range(depth + 1)))
     if len(w0) != len(names):
@@ -90,6 +96,17 @@ def _on_network(rule, task, w0):
         if wanted != W.shape:
             raise ValueError(f"{rule.name}'s w0 {name} must be {wanted}, but is {W.shape}.")
     _feedback(rule.name, rule.B, rule.shapes([known[s] for s in layers]))
+    return w0
+
+
+def _of_core(rule, w0):
+    """The state of a core, its shapes checked against those of what pulls it."""
+    A, seen = rule.B
+    r, q = A.shape
+    shapes = (r, q), (r, r), (q, r), (r, r), (len(seen), r)
+    if len(w0) != len(shapes):
+        raise ValueError(f"A state of a core is (W', M, G, P, V), but w0 has {len(w0)} matrices.")
+    _shaped("A core's w0", w0, ("W'", "M", "G", "P", "V"), shapes)
     return w0
 
 

@@ -74,7 +74,9 @@ def integrate(
     max_steps, max_seconds: budgets of the whole run.
     observe: ``{name: law}`` recorded at every time instead of the weights.
     reduce: "auto" integrates a smaller problem with exactly the same flow, where `faflow.reduce`
-        finds one, and says so in ``made``; full weights are made when they are asked for.
+        finds one, and says so in ``made``; full weights are made when they are asked for.  The loss
+        of the task, `faflow.laws.loss`, and laws that words prove to be the same in the smaller
+        problem are observed there.
     checkpoint: a file that says where the run stands, written about once a minute and where it
         ends or is broken off.  If it is there the run goes on from it: explicit pairs by the very
         steps they would have taken; other solvers, and runs that keep laws or follow kinks, within

@@ -109,6 +109,7 @@ def keeping_of(keep, rule, task, w, ts, solver, path):
         where = "kinks above the first layer are followed" if path is not None and deep else None
         where = "kinks are followed" if path is not None and is_own(keep) else where
         where = "radau steps" if solver == "radau" else where
+        where = "a core is integrated by itself" if isinstance(rule, Core) else where
         if where:
             raise ValueError(
                 f"keep cannot return to a law where {where}; keep='monitor' can look on."

@@ -19,13 +19,16 @@ class Record:
         for name, law in self.observe.items():
             if not callable(law):
                 raise TypeError(f"observe[{name!r}] must be a law, but is {law!r:.60}.")
+        named = self.observe.values()
+        self.seen = [None if reduction is None else reduction.seen(law) for law in named]
 
     def add(self, t, w):
         if self.reduction is not None:
             self.reduction.check(w, t, self.control)
         if self.observe:
-            full = self._lifted(w, t)
-            row = [evaluated(law, self.rule, full, t) for law in self.observe.values()]
+            full = self._lifted(w, t) if None in self.seen else ()
+            both = zip(self.observe.values(), self.seen, strict=True)
+            row = [evaluated(seen or law, self.rule, w if seen else full, t) for law, seen in both]
             if self.kept and [r.shape for r in row] != [r.shape for r in self.kept[0]]:
                 raise ValueError(f"A law observed changed its shape at t = {t:g}.")
         else:

@@ -22,7 +22,7 @@ from ..rule import of_layer
 from ..rules import DFA, FA, GD, FAStar, KolenPollack
 from ..symbolic.reductions import core_unproved, unproved
 from .checks import ready
-from .core import cored, most_rank
+from .core import Core, cored, most_rank
 from .reduction import Reduction, Turn
 from .spans import ROUNDING, beside_ones, low_rank, on_axes, span, surely_exceeds
 
@@ -72,7 +72,8 @@ def found(rule, task, w0, kept):
 
     Of `FEW` inputs and outputs no spans are looked for.
     """
-    return _reduced(rule, w0, task, _no_core if kept else most_rank, quick=True)
+    made = _reduced(rule, w0, task, _no_core if kept else most_rank, quick=True)
+    return replaced(made, full=(rule, task, w0))
 
 
 def _no_core(n, m, r):
@@ -89,7 +90,7 @@ def core(rule, task, w0):
     if made.recovery is None:
         reason = core_unproved(rule, len(rule.weights(w0))) or "; ".join(made.left)
         raise ValueError(f"There is no core: {reason}.")
-    return made
+    return replaced(made, full=(rule, task, w0))
 
 
 def _reduced(rule, w0, task, most_rank, quick=False):
@@ -237,6 +238,8 @@ def _turned(M, rows, cols):
 
 def _obstacle(rule, task, depth):
     """Why nothing can be reduced, in words, or None."""
+    if not isinstance(task.X, np.ndarray) or isinstance(rule, Core):
+        return "it is reduced already"
     if isinstance(rule, Derived | On | FAStar):
         return f"{rule.name} is no rule on a chain of layers by itself"
     if not all(phi is linear for phi in task.activations):

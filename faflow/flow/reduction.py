@@ -45,7 +45,7 @@ class Reduction:
     parts: what was done, in words.  left: why the rest was left alone.
     turns: the way back, a `Turn` for each matrix of the full state.
     recovery: the way back from a core to what is turned, or None.
-    full: the problem that is reduced, (rule, task, w0), if `reduce` made it.
+    full: the problem that is reduced, (rule, task, w0).
     """
 
     rule: Any
@@ -102,6 +102,12 @@ class Reduction:
         """Matrix number `k` of the full state."""
         M = state[k] if self.recovery is None else self.recovery.matrix(k, state)
         return self.turns[k].lift(M, t, start) if self.turns else M
+
+    def seen(self, law):
+        """``law(rule, state)`` of reduced states, if it is known to be as of full ones, or None."""
+        from .unlifted import seen
+
+        return seen(self, law)
 
     def check(self, state, t, control):
         """Raise `Unfinished` where rounding on the way back takes digits that `control` keeps."""

@@ -41,7 +41,7 @@ def on_axes(task):
     """
     X, Y = task.X, task.Y
     d, samples = X.shape
-    if d == samples == np.count_nonzero(X) and (X.diagonal() == 1).all():
+    if _is_identity(X):
         return None, None, Y
     if samples <= MANY * d:
         U, s, Qt = np.linalg.svd(X, full_matrices=False)
@@ -55,6 +55,11 @@ def on_axes(task):
     U, s, Vt = np.linalg.svd(R.T)
     seen = s > ROUNDING * s.max(initial=0)
     return U[:, seen], s[seen], (Y @ Q @ Vt.T)[:, seen]
+
+
+def _is_identity(X):
+    d, samples = X.shape
+    return d == samples == np.count_nonzero(X) and (X.diagonal() == 1).all()
 
 
 def beside_ones(task):
@@ -111,6 +116,19 @@ def low_rank(Y, most, quick=False):
             return None
         tried = min(4 * tried, most)
     return None
+
+
+def unreached(X, Y):
+    """What no MX has of Y, for samples in columns."""
+    d, samples = X.shape
+    if _is_identity(X):
+        return np.zeros((len(Y), 0))
+    if samples > MANY * d:
+        squares, U = np.linalg.eigh(X @ X.T)
+        if squares[0] > SQUARED * squares[-1]:
+            return Y - ((Y @ X.T @ U) / squares @ U.T) @ X
+    Q = span(X.T, most=samples)
+    return Y - (Y @ Q) @ Q.T
 
 
 def surely_exceeds(A, rank):

@@ -1,5 +1,7 @@
 """Diagonal matrices by their diagonals, as data that a reduction has turned onto their axes."""
 
+import numpy as np
+
 
 class Diagonal:
     """A square matrix by its diagonal; without one the identity.
@@ -25,6 +27,9 @@ class Diagonal:
 
     def __len__(self):
         return self.n
+
+    def __array__(self, dtype=None, copy=None):
+        return np.diag(np.ones(self.n) if self.entries is None else self.entries).astype(float)
 
     def __matmul__(self, M):
         return M if self.entries is None else self.entries[:, None] * M

@@ -49,6 +49,11 @@ class Mirrored:
     def __len__(self):
         return self.shape[0]
 
+    def __array__(self, dtype=None, copy=None):
+        whole = self._other(False, self.ones)
+        dense = np.eye(len(whole)) @ whole
+        return dense.T if self.turned else dense
+
     def with_ones(self):
         return self._other(self.turned, True)
 

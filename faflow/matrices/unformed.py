@@ -46,6 +46,9 @@ class Output:
     def __rmul__(self, number):
         return Output(number * self.W, self.a)
 
+    def formed(self):
+        return self.W @ self.a
+
     def __rsub__(self, Y):
         return Error(Y, self.W, self.a)
 

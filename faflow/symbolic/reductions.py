@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from ..flow.core import core_of
-from ..matrices import Alphabet
+from ..matrices import Alphabet, Words
 from ..nets import linear, replaced, squared
 from ..rule import of_layer
 from .problems import problem_task
@@ -50,23 +50,12 @@ def _unequal(kind, own, depth, what, both, *about):
 def _both(rule, depth, spaces, bias):
     """Velocities of the full problem, and those of the reduced one brought back, as words."""
     alphabet, names, white = Alphabet(), rule.spaces(depth), spaces == ("in",)
-    small = {name: f"{name}'" if name in spaces else name for name in (*names, "samples")}
-    sides = {
-        name: alphabet.letter(f"P_{name}", name, small[name]) for name in small if name in spaces
-    }
-    for name, P in sides.items():
-        alphabet.relate(P.T @ P, alphabet.identity(small[name]))
+    small, sides = _sides(alphabet, names, spaces, bias)
     scale, constant = 5, 3 if bias and "samples" in spaces else 1
     if constant != 1:  # ones as a multiple of ones: of fewer samples, that much larger each
         ones = alphabet.ones(small["samples"])
         alphabet.ones_known["samples"] = constant * (ones @ sides["samples"].T)
-    for name in names if bias else ():
-        small[f"{name}+1"] = f"{small[name]}+1"
-        if name in sides:
-            (J, o), (J_small, o_small) = map(alphabet.augmentation, (name, small[name]))
-            sides[f"{name}+1"] = J @ sides[name] @ J_small.T + o @ o_small.T
-    times = lambda P, M: M if P is None else P @ M
-    back = lambda M, rows, cols: times(sides.get(cols), times(sides.get(rows), M).T).T
+    back = lambda M, rows, cols: _times(sides.get(cols), _times(sides.get(rows), M).T).T
 
     def beside(name, rows, cols):
         """What a matrix has beside the columns that are kept."""
@@ -107,6 +96,69 @@ def _both(rule, depth, spaces, bias):
         for V, pair, N, layer in zip(made, kinds.values(), apart, layers, strict=True)
     ]
     return moved, kept
+
+
+def _sides(alphabet, names, spaces, bias):
+    """Names of the spaces that are left, and columns for each of those that are turned."""
+    small = {name: f"{name}'" if name in spaces else name for name in (*names, "samples")}
+    sides = {
+        name: alphabet.letter(f"P_{name}", name, small[name]) for name in small if name in spaces
+    }
+    for name, P in sides.items():
+        alphabet.relate(P.T @ P, alphabet.identity(small[name]))
+    for name in names if bias else ():
+        small[f"{name}+1"] = f"{small[name]}+1"
+        if name in sides:
+            (J, o), (J_small, o_small) = map(alphabet.augmentation, (name, small[name]))
+            sides[f"{name}+1"] = J @ sides[name] @ J_small.T + o @ o_small.T
+    return small, sides
+
+
+def _times(P, M):
+    return M if P is None else P @ M
+
+
+def is_seen(law, rule, depth, spaces, bias=False):
+    """Whether `law` is proved, for every size, to have one value at a state turned so and in full.
+
+    Of a state with nothing beside what is turned.
+    """
+    alphabet, names = Alphabet(), rule.spaces(depth)
+    small, sides = _sides(alphabet, names, spaces, bias)
+    back = lambda M, rows, cols: _times(sides.get(cols), _times(sides.get(rows), M).T).T
+    kinds, fixed = rule.state(names, bias), rule.fixed(names)
+    turned = {k: alphabet.letter(k, small[r], small[c]) for k, (r, c) in (kinds | fixed).items()}
+    full = {k: back(turned[k], *pair) for k, pair in (kinds | fixed).items()}
+    return _alike(law, rule, *((made, kinds, fixed) for made in (turned, full)))
+
+
+def is_seen_by_core(law, rule, depth):
+    """The same of a core: of (W', BZ) with the identity for B, in place of (W'Q', Z) and B."""
+    alphabet, names = Alphabet(), rule.spaces(depth)
+    inputs, hidden, outputs = names
+    kinds, fixed = rule.state(names), rule.fixed(names)
+    first, upper, fed = (*kinds, *fixed)
+    Q = alphabet.letter("Q", inputs, "rows")
+    alphabet.relate(Q.T @ Q, alphabet.identity("rows"))
+    W, Z = alphabet.letter(first, hidden, "rows"), alphabet.letter(upper, outputs, hidden)
+    B = alphabet.letter(fed, hidden, outputs)
+    small = {first: W, upper: B @ Z, fed: alphabet.identity(hidden)}
+    full = {first: W @ Q.T, upper: Z, fed: B}
+    return _alike(law, rule, *((made, kinds, fixed) for made in (small, full)))
+
+
+def _alike(law, rule, *problems):
+    """Whether words can follow a law in both problems, {name: words} each, and it is the same."""
+    values = []
+    for made, kinds, fixed in problems:
+        pick = lambda names, made=made: tuple(made[name] for name in names)
+        try:
+            values.append(law(replaced(rule, B=pick(fixed)), pick(kinds)))
+        except Exception:  # whatever a function written for arrays says of words
+            return False
+    one, other = values
+    words = isinstance(one, Words) and isinstance(other, Words)
+    return words and (one.rows, one.cols) == (other.rows, other.cols) and one == other
 
 
 def _of_core(rule, depth):
