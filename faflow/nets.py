@@ -18,7 +18,7 @@ from .losses import Loss as Loss
 from .losses import any_loss as any_loss
 from .losses import squared as squared
 from .matrices import Jet, Words, with_ones
-from .matrices.unformed import Output
+from .matrices.unformed import formed
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +160,7 @@ def _output(task, w):
             f"The weights {shown} are no network{' with biases' * task.bias} from {len(task.X)}"
             f" inputs to {len(task.Y)} targets; of a state with feedback take rule.weights(state)."
         )
-    f = forward(task, w)[2]
-    return f.formed() if isinstance(f, Output) else f
+    return formed(forward(task, w)[2])
 
 
 def accuracy(task, w):

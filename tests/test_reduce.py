@@ -513,8 +513,8 @@ def test_nearly_dependent_inputs_keep_their_pull():
     x = draw(1, 400)
     X = np.vstack([x, x + 1e-9 * draw(1, 400), draw(2, 400)])
     task = ff.Task(X, draw(3, 400))
-    rule = ff.FA.random((4, 5, 3), seed=0)
-    w0 = rule.start((4, 5, 3))
+    rule = ff.FA.random((4, 3, 3), seed=0)
+    w0 = rule.start((4, 3, 3))
     reduction = ff.reduce(rule, task, w0)
     assert far(reduction.lift(reduction.rule(reduction.task, reduction.w0)), rule(task, w0)) < EXACT
 
@@ -526,9 +526,9 @@ def test_inputs_of_very_different_sizes_keep_theirs_or_are_left_alone(bias, samp
     """Squares of their sizes do not tell them; weights may be as much larger."""
     draw = drawn(1)
     turn, sizes = np.linalg.qr(draw(3, 3))[0], np.array([small, 1, 1])
-    task = ff.Task(turn * sizes @ draw(3, samples), draw(2, samples), bias=bias)
-    rule = ff.FA.random((3, 3, 2), seed=1)
-    w0 = rule.start((3, 3, 2), seed=2, bias=bias)
+    task = ff.Task(turn * sizes @ draw(3, samples), draw(3, samples), bias=bias)
+    rule = ff.FA.random((3, 3, 3), seed=1)
+    w0 = rule.start((3, 3, 3), seed=2, bias=bias)
     w0[0][:, :3] = w0[0][:, :3] / sizes @ turn.T
     made = ff.reduce(rule, task, w0)
     if small < 1e-6:

@@ -5,7 +5,8 @@ import numpy as np
 from ..derived import Derived
 from ..matrices import Mirrored
 from ..matrices.diagonal import Diagonal
-from ..nets import Activation, Task, matrix, sizes_of
+from ..matrices.still import Still
+from ..nets import Activation, Task, matrix, replaced, sizes_of
 from ..networks import On
 from ..rules import RULES, Rule
 from .core import Core
@@ -29,7 +30,7 @@ def ready(rule, task, w0):
     if isinstance(w0, np.ndarray) or not hasattr(w0, "__len__") or len(w0) == 0:
         raise TypeError("w0 must be a tuple of matrices, the first next to the input.")
     w0 = tuple(matrix(W, f"Weight matrix w0[{k}]") for k, W in enumerate(w0))
-    X = () if isinstance(task.X, Diagonal | Mirrored) else task.X  # as a reduction leaves them
+    X = () if isinstance(task.X, Diagonal | Mirrored | Still) else task.X  # of a reduction
     for name, M in {"X": X, "Y": task.Y, "w0": w0, "B": rule.B}.items():
         if any(not isinstance(one, np.ndarray) or one.dtype != float for one in _all(M)):
             raise TypeError(f"A run needs floats, but {name} holds words or exact entries.")
@@ -39,6 +40,9 @@ def ready(rule, task, w0):
         return _on_network(rule, task, w0)
     if isinstance(rule, Core):
         return _of_core(rule, w0)
+    if isinstance(task.X, Still):
+        _resting(rule, task, w0)
+        return w0
     depth = len(rule.weights(w0))
     names = tuple(rule.state(range(depth + 1)))
     if len(w0) != len(names):
@@ -108,6 +112,13 @@ def _of_core(rule, w0):
         raise ValueError(f"A state of a core is (W', M, G, P, V), but w0 has {len(w0)} matrices.")
     _shaped("A core's w0", w0, ("W'", "M", "G", "P", "V"), shapes)
     return w0
+
+
+def _resting(rule, task, w0):
+    """Check a problem of which units stand still as that with zeros for their weights."""
+    more = lambda M: np.pad(M, ((0, len(task.X.held)), (0, 0)))
+    whole = replaced(rule, B=(more(rule.B[0]), *rule.B[1:]))
+    ready(whole, replaced(task, X=task.X.X), (more(w0[0]), *w0[1:]))
 
 
 def _numbers(value):

@@ -7,6 +7,7 @@ others a solver measures it, by repeating the Jacobian on a vector.
 from ..activations import linear
 from ..losses import squared
 from ..matrices.diagonal import Diagonal
+from ..matrices.still import Still
 from ..matrices.unformed import Unformed
 from ..rule import of_layer
 from ..rules import DFA, FA, GD, KolenPollack
@@ -39,6 +40,7 @@ def radius(rule, task, w, *, inputs=None):
     s, X, W, Z = task.output_scale, task.X, w[0], w[1]
     X = X.T if isinstance(X, Unformed) else X
     a = W @ X
+    X = X.X if isinstance(X, Still) else X  # those that rest have no perturbations
     e = s * (task.Y - s * (Z @ a))
     decay = (abs(d1) + abs(d2) + abs(abs(d1) - abs(d2))) / 2
     inputs, hidden = s**2 * (square(X) if inputs is None else inputs), s**2 * square(a)
@@ -64,6 +66,7 @@ def square(A):
 
     The trace of the eighth power of AAᵀ or of AᵀA, or their largest row sum, whichever is smaller.
     """
+    A = A.X if isinstance(A, Still) else A
     if isinstance(A, Diagonal):
         return 1.0 if A.entries is None else (A.entries**2).max()
     gram = A @ A.T if A.shape[0] <= A.shape[1] else A.T @ A

@@ -24,6 +24,7 @@ from ..symbolic.reductions import core_unproved, unproved
 from .checks import ready
 from .core import Core, cored, most_rank
 from .reduction import Reduction, Turn
+from .resting import rested
 from .spans import ROUNDING, beside_ones, low_rank, on_axes, span, surely_exceeds
 
 WHITE = 1e-13
@@ -41,6 +42,10 @@ LOST = "first weights are large along inputs that are all but zero, where turnin
 FEW = 24
 """Inputs and outputs of which a velocity takes no time to speak of, beside its calls."""
 
+WIDE = 5000
+"""Weights of a first layer from which it is reduced to the units that move: with fewer it is as
+fast whole."""
+
 PAYS = 0.75
 """A space is left alone unless it can be reduced to this share of its dimensions."""
 
@@ -52,7 +57,8 @@ def reduce(rule, task, w0):
     diagonal.  On white inputs, where XXᵀ is a multiple of the identity on what it sees, also inputs
     and outputs: those that the targets and the first and the last layer span.  Or, for two layers
     of FA or DFA, the core, whose matrices have the size of the hidden layer, where that costs less.
-    Errors of two layers with a narrow hidden one are multiplied without being formed.
+    Errors of two layers with a narrow hidden one are multiplied without being formed.  Of a first
+    layer wider than what feeds back to it, without decay: the units that move, once turned.
     With biases, samples: one more than X has directions in which samples differ, ones remaining
     ones, at a larger output scale; inputs: those that samples span; and outputs.
     For chains of linear layers and squared loss; at any depth, with decay and rates.  Every part is
@@ -64,16 +70,16 @@ def reduce(rule, task, w0):
     Raises what `integrate` raises for bad input.
     """
     w0 = ready(rule, task, w0)
-    return replaced(_reduced(rule, w0, task, most_rank), full=(rule, task, w0))
+    return replaced(_reduced(rule, w0, task, most_rank, least=0), full=(rule, task, w0))
 
 
 def found(rule, task, w0, kept):
     """The reduction to run by, of a state that is ready; kept: whether laws are returned to.
 
-    Of `FEW` inputs and outputs no spans are looked for.
+    Of `FEW` inputs and outputs no spans are looked for, and first layers are turned from `WIDE` on.
     """
-    made = _reduced(rule, w0, task, _no_core if kept else most_rank, quick=True)
-    return replaced(made, full=(rule, task, w0))
+    how = (_no_core, np.inf) if kept else (most_rank, WIDE)
+    return replaced(_reduced(rule, w0, task, *how, quick=True), full=(rule, task, w0))
 
 
 def _no_core(n, m, r):
@@ -86,20 +92,21 @@ def core(rule, task, w0):
     Raises ValueError where there is none.
     """
     w0 = ready(rule, task, w0)
-    made = _reduced(rule, w0, task, lambda n, m, r: -1)
+    made = _reduced(rule, w0, task, lambda n, m, r: -1, least=np.inf)
     if made.recovery is None:
         reason = core_unproved(rule, len(rule.weights(w0))) or "; ".join(made.left)
         raise ValueError(f"There is no core: {reason}.")
     return replaced(made, full=(rule, task, w0))
 
 
-def _reduced(rule, w0, task, most_rank, quick=False):
+def _reduced(rule, w0, task, most_rank, least, quick=False):
+    """least: weights of a first layer from which it is reduced to the units that move."""
     depth = len(rule.weights(w0))
     obstacle = _obstacle(rule, task, depth) or unproved(rule, depth, ("samples", "in"), task.bias)
     if obstacle:
         return Reduction(rule, task, w0, left=(obstacle,))
     if task.bias:
-        return _with_biases(rule, w0, task, depth, quick)
+        return _with_biases(rule, w0, task, depth, least, quick)
     parts, left, sides = [], [], {}
     U, scales, Y = on_axes(task)
     if scales is not None and _lost(w0[0], task.X, (w0[0] @ U) * scales):
@@ -149,7 +156,8 @@ def _reduced(rule, w0, task, most_rank, quick=False):
             X = Unformed(X.n, X.entries)
             parts.append(f"errors of {n} x {m} never formed")
     small = replaced(task, X=X, Y=Y)
-    return _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))
+    made = _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))
+    return rested(made, PAYS, least)
 
 
 def _outputs(rule, task, w0, depth, columns, rows, parts, left):
@@ -168,7 +176,7 @@ def _outputs(rule, task, w0, depth, columns, rows, parts, left):
     return basis
 
 
-def _with_biases(rule, w0, task, depth, quick):
+def _with_biases(rule, w0, task, depth, least, quick):
     """The reduction of a network with biases: samples as few as turn so that ones stay ones."""
     parts, left, sides, (inputs, samples) = [], [], {}, task.X.shape
     U, X, Y, c = beside_ones(task)
@@ -195,11 +203,12 @@ def _with_biases(rule, w0, task, depth, quick):
     basis = _outputs(rule, task, w0, depth, columns, rows, parts, left)
     if basis is not None:
         sides["out"], columns = basis, basis.T @ columns
-    if not parts:
-        return Reduction(rule, task, w0, left=tuple(left))
-    Y = columns if rows is None else columns @ rows
-    small = replaced(task, X=X, Y=Y, output_scale=c * task.output_scale)
-    return _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))
+    small = task
+    if parts:
+        Y = columns if rows is None else columns @ rows
+        small = replaced(task, X=X, Y=Y, output_scale=c * task.output_scale)
+    made = _made(rule, small, w0, depth, sides, tuple(parts), tuple(left))
+    return rested(made, PAYS, least)
 
 
 def _lost(W, X, product):
@@ -227,7 +236,8 @@ def _made(rule, small, w0, depth, sides, parts, left):
     fixed = rule.fixed(rule.spaces(depth)).values()
     turned = lambda M, rows, cols: _turned(M, sides.get(rows), sides.get(cols))
     B = tuple(turned(M, *pair) for M, pair in zip(rule.B, fixed, strict=True))
-    return Reduction(replaced(rule, B=B), small, tuple(state), parts, left, tuple(turns))
+    rule = replaced(rule, B=B) if sides else rule
+    return Reduction(rule, small, tuple(state), parts, left, tuple(turns))
 
 
 def _turned(M, rows, cols):

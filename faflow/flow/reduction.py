@@ -44,7 +44,7 @@ class Reduction:
     rule, task, w0: the smaller problem, integrated like any other.
     parts: what was done, in words.  left: why the rest was left alone.
     turns: the way back, a `Turn` for each matrix of the full state.
-    recovery: the way back from a core to what is turned, or None.
+    recovery: the way back to what is turned, from a core or from units that move, or None.
     full: the problem that is reduced, (rule, task, w0).
     """
 
@@ -83,7 +83,22 @@ class Reduction:
     def beside(self):
         """The norm of what lies beside each matrix at the start."""
         apart = [0.0 if turn.apart is None else np.linalg.norm(turn.apart) for turn in self.turns]
+        if self.whole:
+            apart[0] = np.hypot(apart[0], np.linalg.norm(self.recovery.rest))
         return self._placed(apart, 0.0)
+
+    @property
+    def whole(self):
+        """Of a first layer of which units rest, the way back to the whole of it, or None."""
+        return getattr(self.recovery, "whole", None)
+
+    @property
+    def watched(self):
+        """(rule, task, w0) of which laws are known, and the way there from reduced states."""
+        if not self.whole:
+            return (self.rule, self.task, self.w0), lambda state: state
+        back = self.recovery
+        return (back.rule, back.task, self.whole(self.w0)), self.whole
 
     def _placed(self, numbers, others):
         made = np.full(len(self.w0), float(others))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..matrices.still import Still
 from ..progress import progress
 from ..solution import Interrupted, Unfinished
 from .checkpoint import Checkpoint, Standing, told
@@ -81,8 +82,11 @@ class Run:
             **plan.tolerances, sizes=sizes, step=plan.step, single=plan.single
         )
         self.record = Record(rule, plan.observe, self.reduction, self.control)
-        self.keeping = keeping_of(plan.keep, *self.problem, plan.ts, plan.solver, self.path)
-        self.monitor = Monitor(self.keeping, self.problem[0])
+        seen, self.watch = self.problem, lambda state: state
+        if self.reduction is not None:
+            seen, self.watch = self.reduction.watched
+        self.keeping = keeping_of(plan.keep, *seen, plan.ts, plan.solver, self.path)
+        self.monitor = Monitor(self.keeping, seen[0])
         budgets = plan.max_steps, plan.max_seconds
         self.tally = Tally(*self.problem, *budgets, measured, self.path is not None)
         self.standing: Any = None
@@ -96,7 +100,7 @@ class Run:
         if self.reduction is None:
             return ()
         rule, task, w0 = self.problem
-        return (*w0, task.Y, *rule.B)
+        return (*w0, task.Y, *rule.B, *([task.X.held] if isinstance(task.X, Still) else ()))
 
     def _resume(self, standing, ts, rows, bases, seconds):
         """Stand where a run stood that was broken off."""
@@ -132,7 +136,7 @@ class Run:
         with progress(ts[-1] - ts[0], "integrating", show_progress) as self.tally.advance:
             try:
                 for t, w in march(stepping, *self.problem, ts, **steps):
-                    self.monitor.look(t, w)
+                    self.monitor.look(t, self.watch(w))
                     self.record.add(t, w)
                 if self.standing is not None:
                     self._write_end()

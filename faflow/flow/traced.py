@@ -7,6 +7,7 @@ import numpy as np
 
 from ..matrices import Mirrored
 from ..matrices.diagonal import Diagonal
+from ..matrices.still import Still
 from ..matrices.unformed import Unformed
 from ..nets import Task, replaced
 
@@ -18,6 +19,9 @@ def register(jax):
         jax.tree_util.register_pytree_node(
             kind, lambda D: ((D.entries,), D.n), lambda n, parts, kind=kind: kind(n, *parts)
         )
+    jax.tree_util.register_pytree_node(
+        Still, lambda S: ((S.X, S.held), None), lambda _, parts: Still(*parts)
+    )
     jax.tree_util.register_pytree_node(
         Mirrored,
         lambda M: ((M.first, M.back, M.s), (M.turned, M.ones)),

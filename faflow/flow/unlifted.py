@@ -1,10 +1,12 @@
 """What is observed of a full state from a reduced one alone: the loss, and laws proved the same."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from .. import laws
+from ..matrices.unformed import formed
 from ..nets import replaced, with_ones
 from ..symbolic.reductions import is_seen, is_seen_by_core
 from .spans import unreached
@@ -21,12 +23,13 @@ def seen(reduction, law):
     depth = len(rule.weights(w0))
     if any(turn.apart is not None for turn in reduction.turns):
         return None
-    if reduction.recovery is not None:
+    if reduction.recovery is not None and not reduction.whole:
         small = replaced(rule, B=(np.eye(len(w0[0])),))
         same = is_seen_by_core(law, rule, depth)
         return (lambda rule, state: law(small, state[:2])) if same else None
     same = is_seen(law, rule, depth, _sides(reduction, rule, depth, task.bias), task.bias)
-    return (lambda rule, state: law(reduction.rule, state)) if same else None
+    (watched, _, _), way = reduction.watched
+    return (lambda rule, state: law(watched, way(state))) if same else None
 
 
 def _sides(reduction, rule, depth, bias):
@@ -49,7 +52,8 @@ class Loss:
 
     def __init__(self, reduction):
         task = reduction.full[1]
-        self.rule, self.task, self.recovery = reduction.rule, reduction.task, reduction.recovery
+        self.rule, self.task = reduction.rule, reduction.task
+        self.recovery: Any = None if reduction.whole else reduction.recovery
         turned = self.task if self.recovery is None else self.recovery
         self.rest = 0.0
         if turned.Y.shape[1] < task.Y.shape[1]:
@@ -66,7 +70,8 @@ class Loss:
 
     def __call__(self, rule, state):
         if self.recovery is None:
-            return self.rest + self.rule.loss(self.task, state)
+            f = formed(self.rule.output(self.task, state))
+            return self.rest + self.task.loss.value(f, self.task.Y)
         W, _, G, P, _ = state
         left = self.R1 - (self.R0 @ P + self.R1 @ G) @ W
         return self.rest + self.recovery.scale**2 * _half(left)

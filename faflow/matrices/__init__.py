@@ -117,7 +117,7 @@ def with_ones(a):
     if isinstance(a, Words):
         J, o = a.alphabet.augmentation(a.rows)
         return J @ a + o @ a.alphabet.ones(a.cols)
-    if isinstance(a, Jet | Mirrored):
+    if hasattr(a, "with_ones"):
         return a.with_ones()
     if isinstance(a, Dual):  # the ones stand still
         moved = with_ones(a.moved) - with_ones(a.moved - a.moved)

@@ -46,11 +46,13 @@ class Output:
     def __rmul__(self, number):
         return Output(number * self.W, self.a)
 
-    def formed(self):
-        return self.W @ self.a
-
     def __rsub__(self, Y):
         return Error(Y, self.W, self.a)
+
+
+def formed(f):
+    """An output as an array."""
+    return f.W @ f.a if isinstance(f, Output) else f
 
 
 class Error:

@@ -3,7 +3,8 @@
 from functools import lru_cache
 
 from ..flow.core import core_of
-from ..matrices import Alphabet, Words
+from ..matrices import Alphabet, Words, with_ones
+from ..matrices.still import Still
 from ..nets import linear, replaced, squared
 from ..rule import of_layer
 from .problems import problem_task
@@ -23,6 +24,12 @@ def core_unproved(rule, depth):
     if depth != 2:
         return "the core is one of two layers"
     return _refuted(rule, depth, "does not move as its core does", _of_core)
+
+
+def rest_unproved(rule, depth, bias=False):
+    """Why it is not proved that of the first layer only what feedback reaches moves, or None."""
+    what = "moves more of its first layer than feedback reaches"
+    return _refuted(rule, depth, what, _of_rest, bool(bias))
 
 
 def _refuted(rule, depth, what, both, *about):
@@ -159,6 +166,51 @@ def _alike(law, rule, *problems):
     one, other = values
     words = isinstance(one, Words) and isinstance(other, Words)
     return words and (one.rows, one.cols) == (other.rows, other.cols) and one == other
+
+
+def _of_rest(rule, depth, bias):
+    """Velocities in full and with the units alone that feedback reaches, brought back, as words.
+
+    B₂ = OJR and W₁ = O(JU + KN) for orthonormal O and [J, K]: once O has turned them, the units
+    that J places move, and those that K places stand still but for their decay.
+    """
+    alphabet, names = Alphabet(), rule.spaces(depth)
+    inputs, hidden = names[:2]
+    letter, all_units = alphabet.letter, f"{hidden}'"
+    O, J = letter("O", hidden, all_units), letter("J", all_units, "moving")
+    K = letter("K", all_units, "still")
+    for left, right in (
+        (O.T @ O, alphabet.identity(all_units)),
+        (J.T @ J, alphabet.identity("moving")),
+        (K.T @ K, alphabet.identity("still")),
+        (J.T @ K, 0),
+        (K.T @ J, 0),
+    ):
+        alphabet.relate(left, right)
+    sides = {hidden: O}
+    if bias:
+        (whole, o), (turned, p) = map(alphabet.augmentation, (hidden, all_units))
+        sides[f"{hidden}+1"] = whole @ O @ turned.T + o @ p.T
+    small = {hidden: all_units, f"{hidden}+1": f"{all_units}+1"}
+    kinds, fixed = rule.state(names, bias), rule.fixed(names)
+    (first, (_, cols)), *upper = kinds.items()
+    (_, (_, reached)), *others = fixed.items()
+    N, R = letter("N", "still", cols), letter("R", "moving", reached)
+    reduced = [letter(k, r, small.get(c, c)) for k, (r, c) in upper]
+    reduced = letter(first, "moving", cols), *reduced
+    B = [letter(k, *pair) for k, pair in others]
+
+    def back(state, held):
+        both = zip(state[1:], upper, strict=True)
+        above = [M @ sides[c].T if c in sides else M for M, (_, (_, c)) in both]
+        return O @ (J @ state[0] + held), *above
+
+    X, Y = letter("X", inputs, "samples"), letter("Y", names[-1], "samples")
+    task = problem_task(X, Y, linear, squared, bias)
+    held = Still(X, N @ (with_ones(X) if bias else X), lambda a, b: J @ a + K @ b)
+    moved = replaced(rule, B=(O @ J @ R, *B))(task, back(reduced, K @ N))
+    made = replaced(rule, B=(R, *B))(replaced(task, X=held), reduced)
+    return moved, back(made, -of_layer(rule.decay, 0) * (K @ N))
 
 
 def _of_core(rule, depth):
