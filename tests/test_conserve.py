@@ -8,8 +8,10 @@ from problems import problem
 
 import faflow as ff
 from faflow import laws
-from faflow.flow import keeping
+from faflow.flow import conserve, keeping
+from faflow.flow import factor as factor_of
 from faflow.flow.conserve import Keeper, Kept
+from faflow.flow.factor import Factor
 from faflow.flow.keeping import Keeping, known
 
 ENGINES = ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)]
@@ -129,6 +131,73 @@ def test_laws_that_depend_on_one_another_are_kept_to_rounding(kind, engine):
     control = {"engine": engine, "rtol": 1e-8, "keep": "all"}
     sol = ff.integrate(rule, task, rule.start(sizes, seed=1), [0, 0.5, 1], **control)
     assert drift_of(sol) < 2e-14
+
+
+@pytest.mark.parametrize("name", ["GD, deep", "FA", "GD, neurons", "KolenPollack"])
+def test_laws_change_along_a_direction_as_their_derivatives_say(name):
+    """And those are the transposes of their gradients."""
+    rule, task, w = made(name, decay=0)
+    rng = np.random.default_rng(0)
+    v = tuple(rng.standard_normal(W.shape) for W in w)
+    for one in known(rule, task, w):
+        up, down = (
+            one.value(rule, tuple(W + h * V for W, V in zip(w, v, strict=True)))
+            for h in (0.01, -0.01)
+        )
+        change = one.derivative(rule, w, v)
+        np.testing.assert_allclose(change, (up - down) / 0.02, atol=1e-12 * np.abs(change).max())
+        L = rng.standard_normal(change.shape)
+        L = L + L.T if one.symmetric else L
+        led = sum(np.sum(M * v[k][:, : M.shape[1]]) for k, M in one.gradient(rule, w, L).items())
+        assert led == pytest.approx(np.sum(L * change), rel=1e-10)
+
+
+@pytest.mark.parametrize("sizes", [(4, 5, 6, 3), (2, 6, 1, 2)])
+@pytest.mark.parametrize("kind", [ff.KolenPollack, ff.GD, ff.FA])
+def test_laws_are_solved_together_by_what_was_made_at_the_state(kind, sizes):
+    """Also where some follow from others: residuals that a state can have are met by all."""
+    rule, rng = kind.random(sizes, seed=1), np.random.default_rng(0)
+    w = rule.start(sizes, seed=1)
+    task = ff.Task(np.ones((sizes[0], 1)), np.ones((sizes[-1], 1)))
+    laws_ = known(rule, task, w)
+    v = tuple(rng.standard_normal(W.shape) for W in w)
+    R = tuple(one.derivative(rule, w, v) for one in laws_)
+    factor = Factor(laws_)
+    assert factor.near(rule, w, R) is None
+    factor.spent = 1e9
+    L = factor.near(rule, w, R)(R)
+    assert factor.spent == 0
+    moved = tuple(0 * W for W in w)
+    for one, M in zip(laws_, L, strict=True):
+        for k, part in one.gradient(rule, w, M).items():
+            moved[k][...] += part
+    for one, r in zip(laws_, R, strict=True):
+        np.testing.assert_allclose(one.derivative(rule, w, moved), r, atol=1e-8)
+
+
+def test_a_factor_of_all_laws_saves_steps_of_conjugate_gradients(monkeypatch):
+    """Of 20 hidden units twice they were 28 a step; the weights are the same but for tolerance."""
+    counts, ends = [], []
+    conjugate = conserve._conjugate
+
+    def counted(*given):
+        count, found = conjugate(*given)
+        counts[-1].append(count)
+        return count, found
+
+    monkeypatch.setattr(conserve, "_conjugate", counted)
+    rule, rng = ff.FA.random((10, 20, 20, 10), seed=1), np.random.default_rng(0)
+    task = ff.Task(rng.standard_normal((10, 20)), rng.standard_normal((10, 20)))
+    w0 = rule.start((10, 20, 20, 10), seed=1)
+    for most in (0, factor_of.MOST):
+        monkeypatch.setattr(factor_of, "MOST", most)
+        counts.append([])
+        sol = ff.integrate(rule, task, w0, [0, 0.3], rtol=1e-6, keep="all", solver="dop853")
+        assert drift_of(sol) < 2e-14
+        ends.append(sol.final)
+    assert np.mean(counts[0]) > 20 > 2 * np.mean(counts[1])
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-7)
 
 
 SUMS = [

@@ -10,13 +10,15 @@ fixed and has independent rows, as in feedback alignment, the upper layer alone 
 step, δW₂ = r₂ Fᵀ(FFᵀ)⁻¹R/2, exactly; and so layer after layer upwards in deep networks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .. import laws
 from ..rule import of_layer, outgoing
 from ..rules import DFA, FA, GD, SignFA
+from .factor import Factor
 from .stabilised import repeat
 
 ROUNDS = 5
@@ -77,6 +79,11 @@ class Kept:
         return {"k": self.k} | ({"degree": self.degree} if takes else {})
 
     @property
+    def symmetric(self):
+        """Whether its values are symmetric matrices."""
+        return self.kind in SYMMETRIC
+
+    @property
     def halves(self):
         """How many halves of squares a law of neurons or of their sum is made of."""
         return 2 if self.kind == "diagonal" or (self.kind == "layer" and not self.fixed) else 1
@@ -122,6 +129,24 @@ class Kept:
         times = (lambda M: M * L) if L.ndim == 1 else (lambda M: M @ L)
         return {k: 2 * times(w[k].T).T / a, k + 1: 2 * times(U - F.T) / b, B: -2 * times(U).T / b}
 
+    def derivative(self, rule, w, v):
+        """Jv: the law's change as `w` moves along `v`, both states of the rule."""
+        a, b, k = rule.rate(self.k), rule.rate(self.k + 1), self.k
+        U, u, B = outgoing(w, k), outgoing(v, k), len(rule.weights(w)) + k
+        if self.kind == "difference":
+            return u - v[B].T
+        if self.kind in ("matrix", *SUMS):
+            pairs = [(v[k], w[k] / a), (-u.T, _feedback(rule, w, k) / b)]
+        else:
+            pairs = [(v[k], w[k] / a), (u.T, (U.T - w[B]) / b), (-v[B], U.T / b)]
+        if self.symmetric:
+            half = sum(one @ other.T for one, other in pairs)
+            return half + half.T
+        weights = (self.halves, self.halves * self.degree) if self.kind in SUMS else (2, 2, 2)
+        axis = None if self.kind == "layer" else 1
+        both = zip(weights, pairs, strict=True)
+        return sum(c * (one * other).sum(axis) for c, (one, other) in both)
+
     def inverse(self, rule, w, ndim, xp):
         """R to (JJᵀ)⁻¹R for this law alone, R of so many dimensions."""
         if self.kind == "difference":
@@ -160,15 +185,19 @@ class Keeper:
     """Laws, with how a state goes back to them.
 
     shortcuts: for each the matrix that takes R to δW₂, where all laws have one; else None.
+    factor: remembered from step to step of several laws, on NumPy, or None.
     """
 
     kept: tuple
     shortcuts: tuple | None = None
+    factor: Any = field(default=None, compare=False)
 
     @classmethod
     def of(cls, kept, rule, w):
         made = [_shortcut(one, rule, w) for one in kept]
-        return cls(tuple(kept), None if any(M is None for M in made) else tuple(made))
+        if all(M is not None for M in made):
+            return cls(tuple(kept), tuple(made))
+        return cls(tuple(kept), factor=Factor(kept) if len(kept) > 1 else None)
 
     def returned(self, rule, w, targets, xp=np, loop=repeat):
         """The state on the laws' level set next to `w`, and what each law was away from it."""
@@ -215,32 +244,30 @@ class Keeper:
 
     def _multipliers(self, rule, w, R, xp, loop):
         """(JJᵀ)⁻¹R by conjugate gradients, each law solved alone as the preconditioner."""
+        if len(self.kept) == 1:
+            return self._alone(rule, w, R, xp)(R)
+        forth, R = lambda L: self._symmetric(self._forth(rule, w, L, xp)), self._symmetric(R)
+        together = self.factor and self.factor.near(rule, w, R)
+        count, found = _conjugate(forth, together or self._alone(rule, w, R, xp), R, xp, loop)
+        if self.factor:
+            self.factor.spent += count
+        return found
+
+    def _alone(self, rule, w, R, xp):
+        """What takes residuals to those of each law solved alone."""
         both = zip(self.kept, R, strict=True)
         inverses = [one.inverse(rule, w, r.ndim, xp) for one, r in both]
-        alone = lambda R: tuple(inverse(r) for inverse, r in zip(inverses, R, strict=True))
-        if len(self.kept) == 1:
-            return alone(R)
-        forth = lambda L: self._symmetric(self._forth(rule, w, L, xp))
-        return _conjugate(forth, alone, self._symmetric(R), xp, loop)
+        return lambda R: tuple(inverse(r) for inverse, r in zip(inverses, R, strict=True))
 
     def _symmetric(self, parts):
         """Without what rounding leaves of the antisymmetric, which conjugate gradients enlarge."""
         both = zip(self.kept, parts, strict=True)
-        return tuple((R + R.T) / 2 if one.kind in SYMMETRIC else R for one, R in both)
+        return tuple((R + R.T) / 2 if one.symmetric else R for one, R in both)
 
     def _forth(self, rule, w, L, xp):
-        """JJᵀL, by a difference, which is exact as all but the sign laws are quadratic."""
+        """JJᵀL."""
         moved = self._moved(rule, tuple(0 * W for W in w), L, 1, xp, at=w)
-        size = lambda parts: xp.sqrt(sum(xp.sum(M * M) for M in parts))
-        h = size(w) / 1000 / xp.maximum(size(moved), 1e-300)
-        up, down = (
-            [one.value(rule, _stepped(w, moved, sign * h)) for one in self.kept] for sign in (1, -1)
-        )
-        return tuple((a - b) / (2 * h) for a, b in zip(up, down, strict=True))
-
-
-def _stepped(w, v, h):
-    return tuple(W + h * V for W, V in zip(w, v, strict=True))
+        return tuple(one.derivative(rule, w, moved) for one in self.kept)
 
 
 def _plus(W, M, xp):
@@ -268,7 +295,7 @@ def _picked(which, ones, others, xp):
 
 
 def _conjugate(apply, precondition, R, xp, loop):
-    """x with apply(x) = R, to a millionth, by conjugate gradients; all are tuples of arrays.
+    """Steps and x with apply(x) = R, to a millionth, by conjugate gradients; tuples of arrays.
 
     Where R is by more than that not of the form apply(x), they come near and then leave: the
     nearest is returned.
@@ -295,4 +322,5 @@ def _conjugate(apply, precondition, R, xp, loop):
 
     first, none = precondition(R), tuple(0 * r for r in R)
     start = (0, none, R, first, dot(R, first), whole, whole, none)
-    return loop(goes_on, better, start)[-1]
+    count, *_, nearest = loop(goes_on, better, start)
+    return count, nearest
