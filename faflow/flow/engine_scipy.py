@@ -12,6 +12,9 @@ from .radius import radius, square
 from .stabilised import method
 from .vectors import Field, Layout
 
+MOST_IMPLICIT = 5000
+"""Numbers of a state up to which implicit methods are for it: their Jacobian has 200 MB then."""
+
 SOLVERS = {"dop853": "DOP853", "rk45": "RK45", "rk23": "RK23", "radau": "Radau"}
 SOLVERS |= {"gauss": "Gauss", "rkc2": "RKC2", "rock4": "ROCK4"}
 STABILISED = ("rkc2", "rock4")
@@ -48,6 +51,16 @@ def _method(solver, rule, task, w, field, control):
     inputs = None if task.bias else square(task.X)
     bound = lambda w: radius(rule, task, w, inputs=inputs)
     return Chebyshev(solver, field, control.rtol, None if bound(w) is None else bound)
+
+
+def check_implicit(solver, w, instead):
+    """Raise ValueError for a state too large for a solver that forms its Jacobian."""
+    entries = sum(W.size for W in w)
+    if entries > MOST_IMPLICIT:
+        raise ValueError(
+            f"{solver} forms the Jacobian of all {entries:,} numbers of the state, and can of up to"
+            f" {MOST_IMPLICIT:,}; {instead}."
+        )
 
 
 def stepper(rule, task, t, w, *, solver, control, beside=None, keeping=None):

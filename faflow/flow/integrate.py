@@ -37,9 +37,10 @@ def integrate(
     engine: scipy, diffrax, or auto: diffrax when JAX has an accelerator, else scipy.
     solver: dop853, rk45, rk23, gauss or radau (SciPy), tsit5, dopri5, dopri8 or bosh3 (diffrax,
         compiled for some seconds first), rkc2 or rock4 (either: stabilised, for stiff flows); gauss
-        is a reference, slow, whose steps keep quadratic laws by themselves.  None takes
-        dop853, or tsit5 and, for rtol below 1e-7, dopri8, and goes over to a stabilised one where
-        stability limits the steps, as ``made["solver"]`` says then.
+        is a reference, slow, whose steps keep quadratic laws by themselves; radau is implicit, for
+        states of up to 5,000 numbers, once reduced.  None takes dop853, or tsit5 and, for rtol
+        below 1e-7, dopri8, and goes over to a stabilised one where stability limits the steps, as
+        ``made["solver"]`` says then.
     rtol, atol: relative and absolute tolerance; 1e-10, or 1e-5 where kinks are ignored, and a
         hundredth of rtol.  Errors are measured by matrices: the largest, over those of the state,
         of the Frobenius norm of its error over ``atol √entries + rtol |W|``.

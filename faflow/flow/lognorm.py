@@ -9,7 +9,7 @@ from ..margins import degree_of, log_scale, normalised, smoothed_margin
 from ..nets import replaced
 from ..solution import Interrupted, Solution, Unfinished
 from .checks import ready
-from .engine_scipy import implicit_step, name
+from .engine_scipy import check_implicit, implicit_step, name
 from .events import find_slide
 
 SOLVERS = {"radau": "Radau", "bdf": "BDF"}
@@ -63,6 +63,7 @@ def lognorm(
     for what, value in {"rtol": rtol, "atol": atol}.items():
         if not (isinstance(value, int | float | np.number) and 1e-14 <= value < 1):
             raise ValueError(f"{what} must be from 1e-14 to 1, but is {value!r}.")
+    check_implicit(solver, w0, "follow such flows in time, with integrate")
     unit, edges = normalised(task), np.cumsum([0, *(W.size for W in w0)])
     places = [(slice(*ab), W.shape) for ab, W in zip(pairwise(edges), w0, strict=True)]
 

@@ -13,6 +13,7 @@ from ..progress import progress
 from ..solution import Interrupted, Unfinished
 from .checkpoint import Checkpoint, Standing, told
 from .control import Control
+from .engine_scipy import check_implicit
 from .keeping import Monitor, is_own, keeping_of
 from .march import Tally, march
 from .path import Path
@@ -72,6 +73,9 @@ class Run:
         if plan.kinks == "smooth":
             self.problem = rule, smoothed(task, sharpness(rule, task, w0)), w0
         measured = None
+        if plan.solver == "radau":
+            w = self.problem[-1] if self.reduction is None else self.reduction.w0
+            check_implicit("radau", w, "rkc2 and rock4 are for stiff flows of any size")
         if self.reduction is not None:
             made = self.reduction
             self.problem, self.beside = (made.rule, made.task, made.w0), made.beside
