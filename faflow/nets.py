@@ -18,6 +18,7 @@ from .losses import Loss as Loss
 from .losses import any_loss as any_loss
 from .losses import squared as squared
 from .matrices import Jet, Words, with_ones
+from .matrices.still import Still
 from .matrices.unformed import formed
 
 
@@ -153,6 +154,8 @@ def loss(task, w):
 
 def _output(task, w):
     chain = [len(task.X), *(len(W) for W in w)]
+    if isinstance(task.X, Still):
+        chain[1] += len(task.X.held)
     fits = all(W.shape[1] == n + task.bias for n, W in zip(chain, w, strict=False))
     if not fits or chain[-1] != len(task.Y):
         shown = " ".join("x".join(map(str, W.shape)) for W in w)

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from . import archive, laws, nets
 from .extras import needs
+from .flow.core import Core
 from .flow.path import Path
+from .matrices.still import Still
 from .nets import ACTIVATIONS, LOSSES, Activation, Task, activation
 from .rules import Rule
 from .written import read, written
@@ -56,10 +59,15 @@ class Lifted(Sequence):
         """The full state at time number `k`."""
         return self.reduction.lift(self.state(k), self.ts[k], self.ts[0])
 
+    @property
+    def task(self):
+        """What was reduced."""
+        return self.reduction.full[1]
+
     @cached_property
     def loss(self):
-        """``loss(rule, state)`` of the full problem at reduced states."""
-        return self.reduction.seen(partial(laws.loss, task=self.reduction.full[1]))
+        """``loss(rule, state)`` on that task at reduced states, or None."""
+        return self.reduction.seen(partial(laws.loss, task=self.task))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,9 +127,10 @@ class Solution:
 
     def loss(self, k=-1, task=None):
         """The loss at time number `k`, on the solution's own task or another, summed."""
-        if isinstance(self.w, Lifted) and task in (None, self.task):
-            return self.w.loss(self.rule, self.w.state(k))
-        return self.rule.loss(task or self.task, self.at(k))
+        task, k = task or self.task, index(k)
+        if isinstance(self.w, Lifted) and task is self.w.task and self.w.loss:
+            return self.w.loss(self.rule, self.w.state(range(len(self))[k]))
+        return self.rule.loss(task, self.at(k))
 
     def accuracy(self, k=-1, task=None):
         """Share of samples classified right at time number `k`, on its own task or another."""
@@ -150,8 +159,14 @@ class Solution:
     def save(self, path):
         """Write one .npz: the arrays and, as JSON, how they were made.  No pickle is used.
 
-        Raises ValueError for a task that cannot be written down, such as exact entries.
+        Raises ValueError for a task that cannot be written down, such as exact entries, or that of
+        a core or of units that move.
         """
+        if isinstance(self.task.X, Still) or isinstance(self.rule, Core):
+            raise ValueError(
+                "A core, or the units that move, cannot be saved by themselves; save the run of the"
+                " problem that was reduced."
+            )
         arrays = {f"w{k}": W for k, W in enumerate(self.w)}
         arrays |= {f"final{k}": W for k, W in enumerate(self.final)}
         arrays |= {f"B{k}": B for k, B in enumerate(self.rule.B)}

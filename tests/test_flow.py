@@ -439,8 +439,8 @@ def test_a_step_must_be_a_positive_size(step):
     given, w0, _ = one_layer()
     with pytest.raises(ValueError, match="step must be a positive number"):
         ff.integrate(ff.GD(), given, w0, [0, 1], step=step)
+    many = ff.Task(np.ones((51, 1)), np.ones((51, 1)), "tanh")
     with pytest.raises(ValueError, match="all 5,202 numbers of the state, and can of up to 5,000"):
-        many = ff.Task(np.ones((51, 1)), np.ones((51, 1)), "tanh")
         ff.integrate(ff.GD(), many, (np.ones((51, 51)),) * 2, [0, 1], solver="radau")
     with pytest.raises(ValueError, match="radau takes no fixed steps"):
         ff.integrate(ff.GD(), given, w0, [0, 1], step=0.1, solver="radau")

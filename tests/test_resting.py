@@ -156,6 +156,13 @@ def test_the_smaller_problem_is_integrated_like_any_other():
     sol = ff.integrate(*given, TS, rtol=1e-9, keep=None, max_steps=None)
     full = ff.integrate(rule, task, w0, TS, rtol=1e-9, reduce="none", max_steps=None)
     assert far(reduction.lift(sol.final), full.final) < 1e-7
+    assert sol.loss() == pytest.approx(full.loss(), rel=1e-7)  # there are fewer samples than inputs
+    assert reduction.loss(sol.final) == pytest.approx(full.loss(), rel=1e-7)
+    with pytest.raises(ValueError, match="cannot be saved by themselves"):
+        sol.save("none.npz")
+    for other in (ff.GD(), ff.FA(), ff.KolenPollack()):
+        with pytest.raises(ValueError, match="are for the rule that was reduced"):
+            ff.integrate(other, *given[1:], TS)
     with pytest.raises(ValueError, match=re.escape("w0[1] must have 40 + 1 columns")):
         ff.integrate(*given[:2], (given[2][0], given[2][1][:, :-1], given[2][2]), TS)
 

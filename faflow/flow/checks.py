@@ -6,9 +6,9 @@ from ..derived import Derived
 from ..matrices import Mirrored
 from ..matrices.diagonal import Diagonal
 from ..matrices.still import Still
-from ..nets import Activation, Task, matrix, replaced, sizes_of
+from ..nets import Activation, Task, linear, matrix, replaced, sizes_of, squared
 from ..networks import On
-from ..rules import RULES, Rule
+from ..rules import DFA, FA, RULES, Rule
 from .core import Core
 
 
@@ -30,7 +30,13 @@ def ready(rule, task, w0):
     if isinstance(w0, np.ndarray) or not hasattr(w0, "__len__") or len(w0) == 0:
         raise TypeError("w0 must be a tuple of matrices, the first next to the input.")
     w0 = tuple(matrix(W, f"Weight matrix w0[{k}]") for k, W in enumerate(w0))
-    X = () if isinstance(task.X, Diagonal | Mirrored | Still) else task.X  # of a reduction
+    X = task.X
+    if isinstance(X, Diagonal | Mirrored | Still):
+        X = ()
+        if any(phi is not linear for phi in task.activations) or task.loss is not squared:
+            raise ValueError(
+                "Inputs that a reduction made are for linear networks with the squared loss."
+            )
     for name, M in {"X": X, "Y": task.Y, "w0": w0, "B": rule.B}.items():
         if any(not isinstance(one, np.ndarray) or one.dtype != float for one in _all(M)):
             raise TypeError(f"A run needs floats, but {name} holds words or exact entries.")
@@ -116,6 +122,11 @@ def _of_core(rule, w0):
 
 def _resting(rule, task, w0):
     """Check a problem of which units stand still as that with zeros for their weights."""
+    if type(rule) not in (FA, DFA) or not rule.B:
+        raise ValueError(
+            "Inputs with units that stand still are for the rule that was reduced to those that"
+            f" move, not for {type(rule).__name__} with {len(rule.B)} feedback matrices."
+        )
     more = lambda M: np.pad(M, ((0, len(task.X.held)), (0, 0)))
     whole = replaced(rule, B=(more(rule.B[0]), *rule.B[1:]))
     ready(whole, replaced(task, X=task.X.X), (more(w0[0]), *w0[1:]))

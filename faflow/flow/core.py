@@ -42,6 +42,9 @@ class Core(Rule):
 
     speed: float = 1.0
 
+    def loss(self, task, w):
+        raise ValueError("A core has no loss by itself; Reduction.loss(state) is that in full.")
+
     def velocity(self, task, w):
         W, M, G, P, V = w
         A, seen = self.B

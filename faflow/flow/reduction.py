@@ -1,12 +1,13 @@
 """What a reduction is: a smaller problem, and the way back to the full state."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from math import exp
 from typing import Any
 
 import numpy as np
 
+from .. import laws
 from ..rule import Piecewise
 from ..solution import Unfinished
 from .closed import closed_form
@@ -41,7 +42,9 @@ class Turn:
 class Reduction:
     """A problem with the same flow in fewer numbers; true if anything was reduced.
 
-    rule, task, w0: the smaller problem, integrated like any other.
+    rule, task, w0: the smaller problem, integrated like any other.  Its task's X is no array, but
+        multiplies as one; of a first layer it may have the units alone that move, and laws are then
+        of these.
     parts: what was done, in words.  left: why the rest was left alone.
     turns: the way back, a `Turn` for each matrix of the full state.
     recovery: the way back to what is turned, from a core or from units that move, or None.
@@ -117,6 +120,15 @@ class Reduction:
         """Matrix number `k` of the full state."""
         M = state[k] if self.recovery is None else self.recovery.matrix(k, state)
         return self.turns[k].lift(M, t, start) if self.turns else M
+
+    def loss(self, state):
+        """The loss of the full problem at a reduced state, without the full one.
+
+        That of the smaller problem lacks what none of its states reach of the targets.
+        """
+        rule, task, _ = self.full
+        seen = self.seen(partial(laws.loss, task=task))
+        return seen(rule, state) if seen else rule.loss(task, self.lift(state))
 
     def seen(self, law):
         """``law(rule, state)`` of reduced states, if it is known to be as of full ones, or None."""

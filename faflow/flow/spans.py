@@ -39,22 +39,29 @@ def on_axes(task):
     s is None, and U, where X is the identity.  Inputs that no sample shows are left out.  Of many
     samples XXᵀ and YXᵀ are summed, and taken apart, where its axes are of sizes that squares tell.
     """
-    X, Y = task.X, task.Y
+    if _is_identity(task.X):
+        return None, None, task.Y
+    U, s, along, _ = _axes(task.X)
+    return U, s, along(task.Y)
+
+
+def _axes(X):
+    """U and s of XXᵀ, and what takes Y to YQ and YQ back to YQQᵀ."""
     d, samples = X.shape
-    if _is_identity(X):
-        return None, None, Y
-    if samples <= MANY * d:
-        U, s, Qt = np.linalg.svd(X, full_matrices=False)
+    if samples > MANY * d:
+        squares, U = np.linalg.eigh(X @ X.T)
+        if squares[0] > SQUARED * squares[-1]:
+            s = np.sqrt(squares)
+            return U, s, lambda Y: Y @ X.T @ U / s, lambda y: (y / s) @ U.T @ X
+        Q, R = np.linalg.qr(X.T)
+        U, s, Vt = np.linalg.svd(R.T)
         seen = s > ROUNDING * s.max(initial=0)
-        return U[:, seen], s[seen], (Y @ Qt.T)[:, seen]
-    squares, U = np.linalg.eigh(X @ X.T)
-    if squares[0] > SQUARED * squares[-1]:
-        s = np.sqrt(squares)
-        return U, s, Y @ X.T @ U / s
-    Q, R = np.linalg.qr(X.T)
-    U, s, Vt = np.linalg.svd(R.T)
+        V = Vt[seen]
+        return U[:, seen], s[seen], lambda Y: Y @ Q @ V.T, lambda y: (y @ V) @ Q.T
+    U, s, Qt = np.linalg.svd(X, full_matrices=False)
     seen = s > ROUNDING * s.max(initial=0)
-    return U[:, seen], s[seen], (Y @ Q @ Vt.T)[:, seen]
+    Qt = Qt[seen]
+    return U[:, seen], s[seen], lambda Y: Y @ Qt.T, lambda y: y @ Qt
 
 
 def _is_identity(X):
@@ -118,17 +125,15 @@ def low_rank(Y, most, quick=False):
     return None
 
 
-def unreached(X, Y):
-    """What no MX has of Y, for samples in columns."""
-    d, samples = X.shape
+def unreached(task):
+    """What targets have that no reduced problem of `on_axes`, or of `beside_ones`, can show."""
+    X, Y = task.X, task.Y
+    if task.bias:
+        X, Y = (M - M.mean(axis=1, keepdims=True) for M in (X, Y))
     if _is_identity(X):
         return np.zeros((len(Y), 0))
-    if samples > MANY * d:
-        squares, U = np.linalg.eigh(X @ X.T)
-        if squares[0] > SQUARED * squares[-1]:
-            return Y - ((Y @ X.T @ U) / squares @ U.T) @ X
-    Q = span(X.T, most=samples)
-    return Y - (Y @ Q) @ Q.T
+    *_, along, back = _axes(X)
+    return Y - back(along(Y))
 
 
 def surely_exceeds(A, rank):

@@ -7,7 +7,9 @@ import numpy as np
 
 from .. import laws
 from ..matrices.unformed import formed
-from ..nets import replaced, with_ones
+from ..nets import replaced
+from ..rule import Rule
+from ..symbolic.law import Law
 from ..symbolic.reductions import is_seen, is_seen_by_core
 from .spans import unreached
 
@@ -15,11 +17,16 @@ from .spans import unreached
 def seen(reduction, law):
     """The law as ``law(rule, state)`` of the states of a `Reduction`, or None where it is unknown.
 
-    law: `faflow.laws.loss` of the task that was reduced, or one that words prove to be the same.
+    law: `faflow.laws.loss` of the task that was reduced, or another of `faflow.laws`, or one found
+    by `discover`, that words prove to be the same.  Others are not tried on words: they may
+    remember what they saw.
     """
     rule, task, w0 = reduction.full
     if isinstance(law, partial) and law.func is laws.loss and not law.args:
-        return Loss(reduction) if law.keywords.get("task") is task else None
+        plain = all(getattr(type(rule), name) is getattr(Rule, name) for name in ("loss", "output"))
+        return Loss(reduction) if plain and law.keywords.get("task") is task else None
+    if not _is_known(law):
+        return None
     depth = len(rule.weights(w0))
     if any(turn.apart is not None for turn in reduction.turns):
         return None
@@ -30,6 +37,15 @@ def seen(reduction, law):
     same = is_seen(law, rule, depth, _sides(reduction, rule, depth, task.bias), task.bias)
     (watched, _, _), way = reduction.watched
     return (lambda rule, state: law(watched, way(state))) if same else None
+
+
+def _is_known(law):
+    """Whether it is one of faflow's, of the weights alone."""
+    if isinstance(law, Law):
+        return True
+    if isinstance(law, partial):
+        return not law.args and set(law.keywords) <= {"k", "degree"} and _is_known(law.func)
+    return getattr(laws, getattr(law, "__name__", ""), None) is law
 
 
 def _sides(reduction, rule, depth, bias):
@@ -57,7 +73,7 @@ class Loss:
         turned = self.task if self.recovery is None else self.recovery
         self.rest = 0.0
         if turned.Y.shape[1] < task.Y.shape[1]:
-            self.rest += _half(unreached(with_ones(task.X) if task.bias else task.X, task.Y))
+            self.rest += _half(unreached(task))
         if self.recovery is not None:
             self._squeeze()
 

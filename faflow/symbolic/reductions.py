@@ -134,8 +134,11 @@ def is_seen(law, rule, depth, spaces, bias=False):
     small, sides = _sides(alphabet, names, spaces, bias)
     back = lambda M, rows, cols: _times(sides.get(cols), _times(sides.get(rows), M).T).T
     kinds, fixed = rule.state(names, bias), rule.fixed(names)
-    turned = {k: alphabet.letter(k, small[r], small[c]) for k, (r, c) in (kinds | fixed).items()}
-    full = {k: back(turned[k], *pair) for k, pair in (kinds | fixed).items()}
+    turned = {k: alphabet.letter(k, small[r], small[c]) for k, (r, c) in kinds.items()}
+    full = {k: back(turned[k], *pair) for k, pair in kinds.items()}
+    for k, (r, c) in fixed.items():  # which has more than what is turned of it
+        full[k] = alphabet.letter(k, r, c)
+        turned[k] = _times(sides[c].T, full[k].T).T if c in sides else full[k]
     return _alike(law, rule, *((made, kinds, fixed) for made in (turned, full)))
 
 
@@ -161,7 +164,7 @@ def _alike(law, rule, *problems):
         pick = lambda names, made=made: tuple(made[name] for name in names)
         try:
             values.append(law(replaced(rule, B=pick(fixed)), pick(kinds)))
-        except Exception:  # whatever a function written for arrays says of words
+        except (TypeError, ValueError, AttributeError, LookupError):  # a law of other networks
             return False
     one, other = values
     words = isinstance(one, Words) and isinstance(other, Words)
