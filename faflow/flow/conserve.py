@@ -243,7 +243,7 @@ class Keeper:
         return tuple(made)
 
     def _multipliers(self, rule, w, R, xp, loop):
-        """(JJᵀ)⁻¹R by conjugate gradients, each law solved alone as the preconditioner."""
+        """(JJᵀ)⁻¹R by conjugate gradients, from laws solved together lately, or else each alone."""
         if len(self.kept) == 1:
             return self._alone(rule, w, R, xp)(R)
         forth, R = lambda L: self._symmetric(self._forth(rule, w, L, xp)), self._symmetric(R)

@@ -123,7 +123,7 @@ def velocity(rule, task, state, many, xp=np):
 
 def norms(state, many, xp=np):
     """The norm of each of `many` matrices, with what lies beside it, if its norms follow them."""
-    if xp is np:
+    if xp is np:  # by one call each, as small runs have many
         squares = np.array([np.vdot(W, W) for W in state[:many]])
     else:
         squares = xp.stack([xp.sum(W * W) for W in state[:many]])

@@ -91,6 +91,8 @@ class Run:
             seen, self.watch = self.reduction.watched
         self.keeping = keeping_of(plan.keep, *seen, plan.ts, plan.solver, self.path)
         self.monitor = Monitor(self.keeping, seen[0])
+        if self.keeping is None:
+            self.watch = lambda state: state
         budgets = plan.max_steps, plan.max_seconds
         self.tally = Tally(*self.problem, *budgets, measured, self.path is not None)
         self.standing: Any = None
