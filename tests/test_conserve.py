@@ -12,6 +12,7 @@ from faflow.flow import conserve, keeping
 from faflow.flow import factor as factor_of
 from faflow.flow.conserve import Keeper, Kept
 from faflow.flow.factor import Factor
+from faflow.flow.free import Free
 from faflow.flow.keeping import Keeping, known
 
 ENGINES = ["scipy", pytest.param("diffrax", marks=pytest.mark.jax)]
@@ -133,6 +134,71 @@ def test_laws_that_depend_on_one_another_are_kept_to_rounding(kind, engine):
     assert drift_of(sol) < 2e-14
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [(ff.FA, (2, 30, 30, 2)), (ff.KolenPollack, (2, 18, 16, 2)), (ff.KolenPollack, (2, 24, 24, 2))],
+)
+def test_laws_of_wide_layers_are_kept_to_rounding(kind, sizes, engine):
+    """They took more steps of conjugate gradients than 30, and drifted by 1e-10."""
+    rule, rng = kind.random(sizes, seed=1), np.random.default_rng(0)
+    task = ff.Task(*rng.standard_normal((2, 2, 20)))
+    w0 = rule.start(sizes, seed=1)
+    sol = ff.integrate(rule, task, w0, [0, 0.2], engine=engine, rtol=1e-6, keep="all")
+    assert drift_of(sol) < 1e-13
+
+
+def test_rounding_ends_conjugate_gradients(monkeypatch):
+    """From weights of zero they were 28 a step, nearly all of what rounding leaves."""
+    counts, conjugate = [], conserve._conjugate
+
+    def counted(*given):
+        count, found = conjugate(*given)
+        counts.append(count)
+        return count, found
+
+    monkeypatch.setattr(conserve, "_conjugate", counted)
+    sizes = (10, 20, 20, 10)
+    rule, rng = ff.FA.random(sizes, seed=1), np.random.default_rng(0)
+    task = ff.Task(*rng.standard_normal((2, 10, 20)))
+    w0 = tuple(0 * W for W in rule.start(sizes))
+    sol = ff.integrate(rule, task, w0, [0, 0.5, 1], rtol=1e-6, keep="all", solver="dop853")
+    assert drift_of(sol) < 2e-14
+    assert sum(counts) < 12 * sol.made["accepted"]
+
+
+SMALL = [(ff.FA, 0), (ff.FA, 1e-6), (ff.KolenPollack, 0)]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("kind", "size"), SMALL)
+def test_laws_of_layers_that_begin_at_nothing_are_kept_to_rounding(kind, size, engine):
+    """Weights were moved where the flow moves none, and drifted by 1e-10."""
+    rule, task, w0 = problem(kind, sizes=(3, 6, 2, 4), seed=1)
+    w0 = (size * w0[0], *w0[1:])
+    control = {"engine": engine, "rtol": 1e-4, "keep": "all"}
+    assert drift_of(ff.integrate(rule, task, w0, [0, 0.5, 1], **control)) < 2e-14
+
+
+@pytest.mark.parametrize("decay", [0, 0.3])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
+@pytest.mark.parametrize("phi", ["linear", ("relu_power(2)", "linear"), ("linear", "tanh")])
+def test_flows_stay_where_they_are_said_to_be_free(kind, phi, bias, decay):
+    sizes = (3, 7, 6, 2)
+    rule, task, w0 = problem(kind, phi, sizes=sizes, bias=bias, decay=decay, seed=3)
+    w0 = (0 * w0[0], np.outer(np.ones(6), w0[1][0]), *w0[2:])
+    if kind is ff.KolenPollack:  # whose feedback else has as many directions as its layer above
+        w0 = (*w0[:-1], w0[-1][:, :1] * np.ones((1, 2)))
+    layers = [k for k in range(2) if task.activation(k).name == "linear"]
+    free = Free.of(rule, w0, layers)
+    assert any(P is not None and np.trace(P) < len(P) - 0.5 for P in free.spans)
+    reached = ff.integrate(rule, task, w0, [0, 1], rtol=1e-9, keep=None).final
+    for state in (w0, reached):
+        for number, V in enumerate(rule(task, state)):
+            np.testing.assert_allclose(free.cut(rule, number, V), V, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["GD, deep", "FA", "GD, neurons", "KolenPollack"])
 def test_laws_change_along_a_direction_as_their_derivatives_say(name):
     """And those are the transposes of their gradients."""
@@ -162,7 +228,7 @@ def test_laws_are_solved_together_by_what_was_made_at_the_state(kind, sizes):
     laws_ = known(rule, task, w)
     v = tuple(rng.standard_normal(W.shape) for W in w)
     R = tuple(one.derivative(rule, w, v) for one in laws_)
-    factor = Factor(laws_)
+    factor = Factor(laws_, None)
     assert factor.near(rule, w, R) is None
     factor.spent = 1e9
     L = factor.near(rule, w, R)(R)
@@ -176,7 +242,7 @@ def test_laws_are_solved_together_by_what_was_made_at_the_state(kind, sizes):
 
 
 def test_a_factor_of_all_laws_saves_steps_of_conjugate_gradients(monkeypatch):
-    """Of 20 hidden units twice they were 28 a step; the weights are the same but for tolerance."""
+    """Of 20 hidden units twice they are 11 a step; the weights are the same but for tolerance."""
     counts, ends = [], []
     conjugate = conserve._conjugate
 
@@ -193,9 +259,9 @@ def test_a_factor_of_all_laws_saves_steps_of_conjugate_gradients(monkeypatch):
         monkeypatch.setattr(factor_of, "MOST", most)
         counts.append([])
         sol = ff.integrate(rule, task, w0, [0, 0.3], rtol=1e-6, keep="all", solver="dop853")
-        assert drift_of(sol) < 2e-14
+        assert drift_of(sol) < 5e-14
         ends.append(sol.final)
-    assert np.mean(counts[0]) > 20 > 2 * np.mean(counts[1])
+    assert sum(counts[0]) > 2 * sum(counts[1])
     for one, other in zip(*ends, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-7)
 

@@ -259,6 +259,15 @@ def test_a_stabilised_method_steps_the_core(always, engine):
     assert far(reduced, full) < 1e-4
 
 
+def test_an_implicit_method_steps_the_core(always):
+    """Matrices of the core without bounds of their own made its Jacobian infinite."""
+    rule, task, w0 = made()
+    reduced = ff.integrate(rule, task, w0, [0, 30.0], solver="radau", rtol=1e-7)
+    assert reduced.made["reduced"] == str(core(rule, task, w0))
+    full = ff.integrate(rule, task, w0, [0, 30.0], rtol=1e-10, reduce="none")
+    assert far(reduced.final, full.final) < 1e-5
+
+
 def test_nothing_of_the_size_of_outputs_by_inputs_is_made_before_weights_are_asked_for():
     rule, task, w0 = made()
     reduction = core(rule, task, w0)

@@ -19,13 +19,17 @@ from .. import laws
 from ..rule import of_layer, outgoing
 from ..rules import DFA, FA, GD, SignFA
 from .factor import Factor
+from .free import Free
 from .stabilised import repeat
 
 ROUNDS = 5
 """Corrections of a state at most; each squares what is left."""
 
-MOST = 30
+MOST = 300
 """Steps of conjugate gradients at most."""
+
+PATIENCE = 12
+"""Steps of theirs in which a residual that is nearly rounding is to halve."""
 
 LEFT = 1000
 """Times the least residual that they have had at which they are given up."""
@@ -185,19 +189,32 @@ class Keeper:
     """Laws, with how a state goes back to them.
 
     shortcuts: for each the matrix that takes R to δW₂, where all laws have one; else None.
+    free: of several laws, where weights may move; None for everywhere.
     factor: remembered from step to step of several laws, on NumPy, or None.
     """
 
     kept: tuple
     shortcuts: tuple | None = None
+    free: Free | None = None
     factor: Any = field(default=None, compare=False)
 
     @classmethod
     def of(cls, kept, rule, w):
-        made = [_shortcut(one, rule, w) for one in kept]
+        made = [_shortcut(one, rule) for one in kept]
         if all(M is not None for M in made):
             return cls(tuple(kept), tuple(made))
-        return cls(tuple(kept), factor=Factor(kept) if len(kept) > 1 else None)
+        if len(kept) == 1:
+            return cls(tuple(kept))
+        linear = [one.k for one in kept if one.symmetric]  # of others no matrix is conserved
+        return cls(tuple(kept), None, Free.of(rule, w, linear)).under(rule)
+
+    def under(self, rule):
+        """The same laws where the flow goes on by this `rule`."""
+        if self.shortcuts is not None:
+            return type(self)(self.kept, tuple(_shortcut(one, rule) for one in self.kept))
+        if len(self.kept) == 1:
+            return self
+        return type(self)(self.kept, None, self.free, Factor(self.kept, self.free))
 
     def returned(self, rule, w, targets, xp=np, loop=repeat):
         """The state on the laws' level set next to `w`, and what each law was away from it."""
@@ -226,7 +243,8 @@ class Keeper:
 
         def corrected(now):
             count, w, R = now
-            moved = self._moved(rule, w, self._multipliers(rule, w, R, xp, loop), -1, xp)
+            found = self._multipliers(rule, w, R, ROUNDING * scale, xp, loop)
+            moved = self._moved(rule, w, found, -1, xp)
             less = tuple(left(moved))
             nearer = size(less) < size(R)  # where all is rounding it may lead away
             w, R = _picked(nearer, moved, w, xp), _picked(nearer, less, R, xp)
@@ -239,22 +257,29 @@ class Keeper:
         made = list(w)
         for one, L in zip(self.kept, multipliers, strict=True):
             for number, M in one.gradient(rule, at or w, L).items():
+                M = M if self.free is None else self.free.cut(rule, number, M)
                 made[number] = _plus(made[number], sign * M, xp)
         return tuple(made)
 
-    def _multipliers(self, rule, w, R, xp, loop):
-        """(JJᵀ)⁻¹R by conjugate gradients, from laws solved together lately, or else each alone."""
+    def _multipliers(self, rule, w, R, floor, xp, loop):
+        """(JJᵀ)⁻¹R by conjugate gradients, from laws solved together lately, or else each alone.
+
+        floor: what may be left of it, as it is rounding.
+        """
         if len(self.kept) == 1:
             return self._alone(rule, w, R, xp)(R)
         forth, R = lambda L: self._symmetric(self._forth(rule, w, L, xp)), self._symmetric(R)
         together = self.factor and self.factor.near(rule, w, R)
-        count, found = _conjugate(forth, together or self._alone(rule, w, R, xp), R, xp, loop)
+        ahead = together or self._alone(rule, w, R, xp)
+        count, found = _conjugate(forth, ahead, R, floor, xp, loop)
         if self.factor:
             self.factor.spent += count
         return found
 
     def _alone(self, rule, w, R, xp):
         """What takes residuals to those of each law solved alone."""
+        if self.free is not None:
+            w = tuple(self.free.cut(rule, number, W) for number, W in enumerate(w))
         both = zip(self.kept, R, strict=True)
         inverses = [one.inverse(rule, w, r.ndim, xp) for one, r in both]
         return lambda R: tuple(inverse(r) for inverse, r in zip(inverses, R, strict=True))
@@ -277,7 +302,7 @@ def _plus(W, M, xp):
     return xp.concat([W[:, : M.shape[1]] + M, W[:, M.shape[1] :]], axis=1)
 
 
-def _shortcut(one, rule, w):
+def _shortcut(one, rule):
     """M with δW₂ = M R or, neuron by neuron, M ∗ R, which alone brings the law back, or None."""
     if not one.fixed:
         return None
@@ -294,22 +319,24 @@ def _picked(which, ones, others, xp):
     return tuple(xp.where(which, a, b) for a, b in zip(ones, others, strict=True))
 
 
-def _conjugate(apply, precondition, R, xp, loop):
-    """Steps and x with apply(x) = R, to a millionth, by conjugate gradients; tuples of arrays.
+def _conjugate(apply, precondition, R, floor, xp, loop):
+    """Steps and x with apply(x) = R, to a millionth or the norm `floor`, by conjugate gradients.
 
-    Where R is by more than that not of the form apply(x), they come near and then leave: the
-    nearest is returned.
+    R and x are tuples of arrays.  Where R is by more than that not of the form apply(x), they come
+    near and then leave: the nearest is returned.
     """
     dot = lambda a, b: sum(xp.sum(x * y) for x, y in zip(a, b, strict=True))
     plus = lambda a, b, h: tuple(x + h * y for x, y in zip(a, b, strict=True))
     whole = dot(R, R)
 
     def goes_on(now):
-        count, _, _, _, _, size, least, _ = now
-        return (count < MOST) & (size > 1e-12 * whole) & (size <= LEFT**2 * least)
+        count, _, _, _, _, size, least, _, (halved, _) = now
+        left = xp.maximum(1e-12 * whole, floor**2)
+        hopes = (count < halved + PATIENCE) | (size > 4 * left)
+        return hopes & (count < MOST) & (size > left) & (size <= LEFT**2 * least)
 
-    def better(now):
-        count, x, r, way, old, _, least, nearest = now
+    def step(now):
+        count, x, r, way, old, _, least, nearest, (halved, mark) = now
         image = apply(way)
         bent = dot(way, image)
         h = xp.where(bent > 0, old / xp.where(bent > 0, bent, 1), 0)
@@ -318,9 +345,11 @@ def _conjugate(apply, precondition, R, xp, loop):
         new, size = dot(r, ahead), dot(r, r)
         way = plus(ahead, way, new / xp.maximum(old, 1e-300))
         nearest = _picked(size < least, x, nearest, xp)
-        return count + 1, x, r, way, new, size, xp.minimum(size, least), nearest
+        better = size < mark / 4
+        halved = xp.where(better, count, halved), xp.where(better, size, mark)
+        return count + 1, x, r, way, new, size, xp.minimum(size, least), nearest, halved
 
     first, none = precondition(R), tuple(0 * r for r in R)
-    start = (0, none, R, first, dot(R, first), whole, whole, none)
-    count, *_, nearest = loop(goes_on, better, start)
-    return count, nearest
+    start = (0, none, R, first, dot(R, first), whole, whole, none, (0, whole))
+    found = loop(goes_on, step, start)
+    return found[0], found[-2]

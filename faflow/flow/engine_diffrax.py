@@ -11,6 +11,7 @@ import numpy as np
 from .compiled import kept
 from .conserve import Keeper
 from .control import excess, judged, norms, velocity
+from .free import Free
 from .keeping import Keeping
 from .methods import reach, tableau
 from .pairs_diffrax import Pair, Term
@@ -80,7 +81,8 @@ class Stepper:
         if keeping is not None:
             keeper = keeping.keeper
             laws = keeper.kept, keeper.shortcuts is not None
-            values = keeper.shortcuts, keeping.targets, keeping.rates, keeping.start
+            spans = keeper.free and (keeper.free.spans, keeper.free.fixed)
+            values = keeper.shortcuts, spans, keeping.targets, keeping.rates, keeping.start
         self.away, self.corrected, self.kept = None, 0.0, keeping is not None
         kind = solver, fine, bounded, fixed, laws, control.single
         self.compiled = Compiled.of(plan, kind, self.slots, beside is not None)
@@ -240,8 +242,9 @@ class Compiled:
         """The laws to return to after each step, or None."""
         if not self.laws:
             return None
-        shortcuts, targets, rates, start = values
-        keeper = Keeper(self.laws[0], shortcuts if self.laws[1] else None)
+        shortcuts, spans, targets, rates, start = values
+        shortcuts, free = shortcuts if self.laws[1] else None, spans and Free(*spans)
+        keeper = Keeper(self.laws[0], shortcuts, free)
         return Keeping(keeper, joined(self.plan, given)[0], targets, rates, start)
 
     def _advance(self, given, t, state, memory, steps, limits, asked, values):
@@ -294,7 +297,7 @@ class Compiled:
                 both = zip(made[:many], back, strict=True)  # what is left alone is the same object
                 apart = [0.0 if a is b else jnp.linalg.norm(a - b) for a, b in both]
                 moved, made = jnp.stack(apart), (*back, *made[many:])
-                share = jnp.max(moved / sizes(made))
+                share = rtol * excess(moved, now["before"], sizes(made), floors, rtol, jnp)
                 kept = jnp.fmax(jnp.stack(away), kept[0]), jnp.fmax(share, kept[1])
             after = sizes(made)
             finite = jnp.isfinite(after.sum())

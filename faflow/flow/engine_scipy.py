@@ -125,11 +125,12 @@ class Stepper:
             self.method.reject(y)
             return
         self.method.accept(made)
-        self.now, self.before = ((stop if last else t + h), made), after
-        self.accepted += 1
         if moved is not None:
             self.away = np.max([away, away if self.away is None else self.away], axis=0)
-            self.corrected = max(self.corrected, float(np.max(moved / after)))
+            share = excess(moved, self.before, after, self.control.floors, self.control.rtol)
+            self.corrected = max(self.corrected, float(share * self.control.rtol))
+        self.now, self.before = ((stop if last else t + h), made), after
+        self.accepted += 1
         if last:
             self.reached.append((stop, self.layout.parts(made)))
 
@@ -185,6 +186,8 @@ class Implicit:
         field = Field(rule, task, self.layout, y)
 
         lengths = np.diff(self.layout.ends, prepend=0)
+        # of a core some matrices have no bounds of their own, and Jacobians need them
+        floors = np.where(np.isfinite(control.floors), control.floors, control.floors.min())
         with np.errstate(all="ignore"):
             self.solver = getattr(scipy.integrate, SOLVERS[solver])(
                 lambda t, y: field.at(y),
@@ -192,7 +195,7 @@ class Implicit:
                 y,
                 np.inf,
                 rtol=control.rtol,
-                atol=np.repeat(control.floors / np.sqrt(np.maximum(1, lengths)), lengths),
+                atol=np.repeat(floors / np.sqrt(np.maximum(1, lengths)), lengths),
                 first_step=control.h,
             )
         self.reached, self.stuck = [], None

@@ -16,8 +16,8 @@ RANK = 1e-11
 class Factor:
     """Made anew when as many steps of conjugate gradients were spent since as making it costs."""
 
-    def __init__(self, kept):
-        self.kept, self.inverse, self.spent = kept, None, 0
+    def __init__(self, kept, free):
+        self.kept, self.free, self.inverse, self.spent = kept, free, None, 0
         self.packs: list[Pack] = []
 
     def near(self, rule, w, R):
@@ -41,6 +41,7 @@ class Factor:
             for unit in np.eye(pack.size):
                 row = np.zeros(ends[-1])
                 for number, M in one.gradient(rule, w, pack.whole(unit)).items():
+                    M = M if self.free is None else self.free.cut(rule, number, M)
                     there = row[ends[number] : ends[number + 1]].reshape(w[number].shape)
                     there[:, : M.shape[1]] += M  # without biases
                 rows.append(row)

@@ -48,8 +48,8 @@ class Keeping:
     def on(self, rule, t):
         """The same laws under the `rule` that goes on at time `t`, from the values they have."""
         targets = tuple(self.targets_at(t))
-        keeper = Keeper.of(self.keeper.kept, rule, ())
-        return type(self)(keeper, rule, targets, _rates(self.keeper.kept, rule), t)
+        keeper = self.keeper.under(rule)
+        return type(self)(keeper, rule, targets, _rates(keeper.kept, rule), t)
 
     def targets_at(self, t, xp=np):
         """The values that the laws have by then."""

@@ -177,12 +177,11 @@ class March:
             return True
         steps, w = self.steps, self.steps.w
         made, away = self.keeping.returned(steps.t, w)
-        if not steps.error(flat(made) - flat(w)) <= 1:
+        moved = steps.error(flat(made) - flat(w))
+        if not moved <= 1:
             return False
-        size = lambda W: np.linalg.norm(W) or 1.0
-        shares = [np.linalg.norm(A - B) / size(A) for A, B in zip(made, w, strict=True)]
         self.away = np.fmax(away, 0 if self.away is None else self.away)
-        self.corrected = max(self.corrected, *map(float, shares))
+        self.corrected = max(self.corrected, float(moved * steps.rtol))
         steps.move_to(made)
         steps.evaluate()
         return True

@@ -305,7 +305,8 @@ class Tally:
             self.spent = True
             raise Unfinished(f"{taken}: the budget of {self.max_seconds:g} seconds is spent.")
         if run.stuck or (self.max_steps and self.accepted >= self.max_steps):
-            why = f"the solver says: {run.stuck}" if run.stuck else "the budget of steps is spent"
+            why = "the budget of steps is spent"
+            why = f"the solver says: {run.stuck.rstrip('.')}" if run.stuck else why
             self.spent = not run.stuck
             raise Unfinished(f"{taken}: {why}.{self._kink(run)}")
 
