@@ -23,7 +23,8 @@ SCRIPTS = {
     "growth": "Growth",
     "flows": "Single flows",
 }
-NOTE = "On accelerators: not measured."
+NOTE = """Ratios are medians of the turns' own,
+not of the times beside them.  On accelerators: not measured."""
 PACKAGES = "numpy", "scipy", "jax", "diffrax", "torch", "torchdiffeq"
 
 
