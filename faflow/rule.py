@@ -98,8 +98,8 @@ class Rule:
         rate, decay = of_layer(self.rates, layer), of_layer(self.decay, layer)
         if isinstance(decay, Piecewise):
             raise TypeError("This decay changes in time: take the rule at one time by .at(t).")
-        V = V if _is(rate, 1) else rate * V
-        return V if _is(decay, 0) else V - decay * W
+        V = V if is_number(rate, 1) else rate * V
+        return V if is_number(decay, 0) else V - decay * W
 
     def check_depth(self, depth):
         """Raise ValueError unless decay and rates, if given layer by layer, are for so many."""
@@ -133,7 +133,7 @@ class Rule:
         """Whether any layer decays at any time."""
         each = self.decay if _per_layer_given(self.decay) else (self.decay,)
         parts = [d.values if isinstance(d, Piecewise) else (d,) for d in each]
-        return any(not _is(d, 0) for part in parts for d in part)
+        return any(not is_number(d, 0) for part in parts for d in part)
 
     def check_times(self, ts):
         """Raise ValueError for times over which there is no such flow; here none."""
@@ -207,7 +207,8 @@ def of_layer(value, layer):
     return value[layer] if _per_layer_given(value) else value
 
 
-def _is(value, constant):
+def is_number(value, constant):
+    """Whether it is that number, and no array that might be."""
     return isinstance(value, int | float) and value == constant
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..rule import of_layer, outgoing
+from ..rule import is_number, of_layer, outgoing
 from ..rules import FA, GD, KolenPollack
 
 ROUNDING = 1e-12
@@ -54,7 +54,7 @@ class Free:
     def cut(self, rule, number, M):
         """The part that may be of a change `M` of that matrix where the flow is of this `rule`."""
         P = self.spans[number]
-        if isinstance(rule, FA) and not of_layer(rule.decay, number):
+        if isinstance(rule, FA) and is_number(of_layer(rule.decay, number), 0):
             P = self.fixed[number]
         return M if P is None else P @ M
 
