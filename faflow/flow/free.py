@@ -1,8 +1,9 @@
-"""Where flows are free to move: of linear layers some combinations of units stay as they are.
+"""Where flows of FA are free to move: some combinations of linear units stay as they are.
 
 What is orthogonal, in a linear hidden layer, to the weights into it at the start and to its
 feedback stays so, as no error comes back along it.  A correction that moved weights into it would
-leave what laws say of their squares, which have no derivative where there are no weights.
+leave what laws say of their squares, which have no derivative where there are no weights.  (Where
+feedback moves, too, as of GD and Kolen-Pollack, corrections of small weights need every direction.)
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..rule import is_number, of_layer, outgoing
-from ..rules import FA, GD, KolenPollack
+from ..rule import is_number, of_layer
+from ..rules import FA
 
 ROUNDING = 1e-12
 """Share of a matrix below which directions are none of its own."""
@@ -26,7 +27,7 @@ class Free:
     """What corrections of the state are cut to.
 
     spans: for each matrix of the state the orthogonal projection, (n, n), of its columns; None for
-        all of them.  fixed: those of layers of FA while they do not decay.
+        all of them.  fixed: those of layers while they do not decay.
     """
 
     spans: tuple
@@ -34,28 +35,20 @@ class Free:
 
     @classmethod
     def of(cls, rule, w, layers):
-        """Of the state `w`, these hidden `layers` being linear; None for rules of other kinds."""
-        if not isinstance(rule, GD | FA | KolenPollack):
+        """Of the state `w` of FA, these hidden `layers` being linear; None for other rules."""
+        if not isinstance(rule, FA):
             return None
-        weights, largest = rule.weights(w), max(map(np.linalg.norm, w))
         spans: list[Any] = [None] * len(w)
-        fixed = list(spans)
+        fixed, largest = list(spans), max(map(np.linalg.norm, w))
         for k in layers:
-            W, mirror = weights[k], len(weights) + k
-            if isinstance(rule, FA):
-                fixed[k] = _projection(rule.B[k], W, least=SLIGHT * largest)
-                spans[k] = _projection(rule.B[k], W)
-            elif isinstance(rule, GD):
-                spans[k] = _projection(outgoing(w, k).T, W)
-            else:
-                spans[k] = spans[mirror] = _projection(w[mirror], W)
+            spans[k] = _projection(rule.B[k], w[k])
+            fixed[k] = _projection(rule.B[k], w[k], least=SLIGHT * largest)
         return cls(tuple(spans), tuple(fixed))
 
     def cut(self, rule, number, M):
         """The part that may be of a change `M` of that matrix where the flow is of this `rule`."""
-        P = self.spans[number]
-        if isinstance(rule, FA) and is_number(of_layer(rule.decay, number), 0):
-            P = self.fixed[number]
+        still = is_number(of_layer(rule.decay, number), 0)
+        P = (self.fixed if still else self.spans)[number]
         return M if P is None else P @ M
 
 
