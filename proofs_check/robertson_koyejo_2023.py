@@ -859,7 +859,7 @@ def at_rest(seed, phi, decay, ratio=1):
     rates = tuple(decay / ratio**k for k in range(len(sizes) - 1))
     rule = ff.FA(ff.FA.random(sizes, seed=seed).B, decay=rates)
     w0 = ff.init(sizes, seed=seed, bias=True)
-    sol = ff.integrate(rule, task, w0, [0, 800], solver="radau", rtol=1e-6, atol=1e-10)
+    sol = ff.integrate(rule, task, w0, [0, 800], solver="radau", rtol=1e-8, atol=1e-11)
     w, pairs = sol.at(-1), []
     for k in range(len(w) - 1):
         pair = rule.B[k] @ laws.outgoing(w, k), ratio * w[k] @ w[k].T
