@@ -1031,13 +1031,12 @@ def test_what_small_errors_hold_is_not_let_go_by_those_of_steps(rtol):
     assert gap(made[1], euler(rule, task, w0, 100, 16_000)) < 1e-2  # 0.006 was seen
 
 
-CRAWLS = "What rounding leaves of a room decides on some processors whether the run crawls past it."
-
-
-@pytest.mark.xfail(raises=ff.Unfinished, strict=False, reason=CRAWLS)
-@pytest.mark.parametrize("rtol", [1e-6, 1e-7])
+@pytest.mark.parametrize("rtol", [1e-6, 3e-7, 1e-7])
 def test_a_slope_that_goes_to_that_of_a_side_and_turns_is_followed(rtol):
-    """One falls to 1e-9 of the way and rises again, below what steps may err by: 0.007 off."""
+    """One falls to 1e-9 of the way and rises again, below what steps may err by: 0.007 off.
+
+    Or for ever, where errors of steps move what has left, at rates of 1e-12, back to its kink.
+    """
     rng, sizes = np.random.default_rng([2, 7]), (3, 8, 2)
     X = rng.standard_normal((3, 5))
     X, Y = X[:, [0, 0, 3, 3, 4]] * [1, 1, -1, 1, 1], rng.standard_normal((2, 5))

@@ -55,13 +55,18 @@ def _loudness(piece, here, rtol, turned=False):
     """The size of the errors at kinks of the first layer; turned: also if they attract no more."""
     carried = piece.flat(piece.carried)
     loud = np.maximum(abs(carried), abs(piece.errors))
-    rests = (piece.side != 0) & (abs(here.z) <= _allowed(rtol) * here.sizes)
-    rests &= turned | (piece.gains() < 0)
+    rests = _rests(piece, here, rtol, turned)
     if not rests.any():
         return loud
     with np.errstate(all="ignore"):
         needed = piece.noise * abs(here.rates) / piece.noisy_rates()
     return np.where(rests, np.fmin(loud, needed), loud)
+
+
+def _rests(piece, here, rtol, turned=False):
+    """Which are as good as at their kinks, which attract, and not slid along."""
+    rests = (piece.side != 0) & (abs(here.z) <= _allowed(rtol) * here.sizes)
+    return rests & (turned | (piece.gains() < 0))
 
 
 def _allowed(rtol):
@@ -104,7 +109,8 @@ def allowed_share(piece, here, h, moved, unmet, rtol):
     """The share of its tolerance that a step of length `h` may err by.
 
     All, but where kinks are near no more than a little of what it moves, nor of what the error
-    carried to such a kink does, on whose sign it depends how it is met.
+    carried to such a kink does, on whose sign it depends how it is met; nor of how far a
+    pre-activation moves that rests at one that attracts it, whose rate says whether it leaves.
     here: `Ends` where the step begins.  moved: by how many tolerances it goes on.
     """
     near = (abs(here.z) * TOUCH <= REACH * rtol * here.tiny) | (piece.side == 0)
@@ -116,7 +122,9 @@ def allowed_share(piece, here, h, moved, unmet, rtol):
     ends = abs(piece.errors - piece.low * carried), abs(piece.high * carried - piece.errors)
     pushes = np.where(piece.side == 0, np.minimum(*ends), abs(carried)) * here.pulls
     with np.errstate(all="ignore"):
-        signs = h * np.fmax(pushes, abs(here.rates) * TOUCH / here.tiny)[near] / rtol
+        speeds = abs(here.rates) * TOUCH / here.tiny
+        rests = _rests(piece, here, rtol) & ~unmet
+        signs = h * np.where(rests, speeds, np.fmax(pushes, speeds))[near] / rtol
     none = (pushes <= SIGNLESS * piece.noise * here.pulls) & (abs(carried) > piece.faint)
     signs[(none | (pushes == 0))[near]] = np.inf  # of such there is no sign
     return float(np.maximum(np.minimum(SIGN * signs, MOVED * moved), floors).min(initial=1.0))
