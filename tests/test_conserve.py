@@ -150,14 +150,14 @@ def test_laws_of_wide_layers_are_kept_to_rounding(kind, sizes, engine):
 
 def test_rounding_ends_conjugate_gradients(monkeypatch):
     """From weights of zero they were 28 a step, nearly all of what rounding leaves."""
-    counts, conjugate = [], conserve._conjugate
+    counts, conjugate = [], conserve.conjugate
 
     def counted(*given):
         count, found = conjugate(*given)
         counts.append(count)
         return count, found
 
-    monkeypatch.setattr(conserve, "_conjugate", counted)
+    monkeypatch.setattr(conserve, "conjugate", counted)
     sizes = (10, 20, 20, 10)
     rule, rng = ff.FA.random(sizes, seed=1), np.random.default_rng(0)
     task = ff.Task(*rng.standard_normal((2, 10, 20)))
@@ -259,14 +259,14 @@ def test_laws_are_solved_together_by_what_was_made_at_the_state(kind, sizes):
 def test_a_factor_of_all_laws_saves_steps_of_conjugate_gradients(monkeypatch):
     """Of 20 hidden units twice they are 11 a step; the weights are the same but for tolerance."""
     counts, ends = [], []
-    conjugate = conserve._conjugate
+    conjugate = conserve.conjugate
 
     def counted(*given):
         count, found = conjugate(*given)
         counts[-1].append(count)
         return count, found
 
-    monkeypatch.setattr(conserve, "_conjugate", counted)
+    monkeypatch.setattr(conserve, "conjugate", counted)
     rule, rng = ff.FA.random((10, 20, 20, 10), seed=1), np.random.default_rng(0)
     task = ff.Task(rng.standard_normal((10, 20)), rng.standard_normal((10, 20)))
     w0 = rule.start((10, 20, 20, 10), seed=1)

@@ -18,21 +18,13 @@ import numpy as np
 from .. import laws
 from ..rule import of_layer, outgoing
 from ..rules import DFA, FA, GD, SignFA
+from .conjugate import conjugate, picked
 from .factor import Factor
 from .free import Free
 from .stabilised import repeat
 
 ROUNDS = 5
 """Corrections of a state at most; each squares what is left."""
-
-MOST = 300
-"""Steps of conjugate gradients at most."""
-
-PATIENCE = 12
-"""Steps of theirs in which a residual that is nearly rounding is to halve."""
-
-LEFT = 1000
-"""Times the least residual that they have had at which they are given up."""
 
 ROUNDING = 1e-15
 """What is left of a law, relative to its value and to the mean |W|² of the matrices, that is taken
@@ -247,7 +239,7 @@ class Keeper:
             moved = self._moved(rule, w, found, -1, xp)
             less = tuple(left(moved))
             nearer = size(less) < size(R)  # where all is rounding it may lead away
-            w, R = _picked(nearer, moved, w, xp), _picked(nearer, less, R, xp)
+            w, R = picked(nearer, moved, w, xp), picked(nearer, less, R, xp)
             return xp.where(nearer, count + 1, ROUNDS), w, R
 
         return loop(goes_on, corrected, (0, tuple(w), tuple(away)))[1]
@@ -271,7 +263,7 @@ class Keeper:
         forth, R = lambda L: self._symmetric(self._forth(rule, w, L, xp)), self._symmetric(R)
         together = self.factor and self.factor.near(rule, w, R)
         ahead = together or self._alone(rule, w, R, xp)
-        count, found = _conjugate(forth, ahead, R, floor, xp, loop)
+        count, found = conjugate(forth, ahead, R, floor, xp, loop)
         if self.factor:
             self.factor.spent += count
         return found
@@ -313,43 +305,3 @@ def _shortcut(one, rule):
     if F.shape[0] > F.shape[1] or np.linalg.cond(F) > 1e6:
         return None
     return b / 2 * np.linalg.pinv(F)
-
-
-def _picked(which, ones, others, xp):
-    return tuple(xp.where(which, a, b) for a, b in zip(ones, others, strict=True))
-
-
-def _conjugate(apply, precondition, R, floor, xp, loop):
-    """Steps and x with apply(x) = R, to a millionth or the norm `floor`, by conjugate gradients.
-
-    R and x are tuples of arrays.  Where R is by more than that not of the form apply(x), they come
-    near and then leave: the nearest is returned.
-    """
-    dot = lambda a, b: sum(xp.sum(x * y) for x, y in zip(a, b, strict=True))
-    plus = lambda a, b, h: tuple(x + h * y for x, y in zip(a, b, strict=True))
-    whole = dot(R, R)
-
-    def goes_on(now):
-        count, _, _, _, _, size, least, _, (halved, _) = now
-        left = xp.maximum(1e-12 * whole, floor**2)
-        hopes = (count < halved + PATIENCE) | (size > 4 * left)
-        return hopes & (count < MOST) & (size > left) & (size <= LEFT**2 * least)
-
-    def step(now):
-        count, x, r, way, old, _, least, nearest, (halved, mark) = now
-        image = apply(way)
-        bent = dot(way, image)
-        h = xp.where(bent > 0, old / xp.where(bent > 0, bent, 1), 0)
-        x, r = plus(x, way, h), plus(r, image, -h)
-        ahead = precondition(r)
-        new, size = dot(r, ahead), dot(r, r)
-        way = plus(ahead, way, new / xp.maximum(old, 1e-300))
-        nearest = _picked(size < least, x, nearest, xp)
-        better = size < mark / 4
-        halved = xp.where(better, count, halved), xp.where(better, size, mark)
-        return count + 1, x, r, way, new, size, xp.minimum(size, least), nearest, halved
-
-    first, none = precondition(R), tuple(0 * r for r in R)
-    start = (0, none, R, first, dot(R, first), whole, whole, none, (0, whole))
-    found = loop(goes_on, step, start)
-    return found[0], found[-2]
