@@ -221,6 +221,26 @@ def test_errors_of_thin_layers_are_never_formed(kind, case):
         assert far(ends[1].final, ends[0].final) < 1e-9
 
 
+@pytest.mark.jax
+@pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
+def test_a_velocity_without_errors_is_compiled_batched_and_differentiated(kind):
+    """As that with them, of which JAX is told nothing that it should not look through."""
+    import jax
+
+    rule, task, w0, _ = made(kind, "errors not formed")
+    made_ = ff.reduce(rule, task, w0)
+    assert str(made_).endswith("never formed")
+    plain = replaced(made_.task, X=made_.task.X.T)
+    both = [partial(made_.rule, given) for given in (made_.task, plain)]
+    with jax.enable_x64(True):
+        w = tuple(jax.numpy.asarray(W) for W in made_.w0)
+        many = tuple(jax.numpy.stack([W, 2 * W]) for W in w)
+        for of, at in ((jax.jit, w), (jax.vmap, many), (jax.jacfwd, w), (jax.jacrev, w)):
+            ours, exact = (jax.tree.leaves(of(f)(at)) for f in both)
+            for a, b in zip(ours, exact, strict=True):
+                np.testing.assert_allclose(a, b, rtol=0, atol=EXACT * max(1, abs(b).max()))
+
+
 def test_a_product_is_learned_to_rounding_without_its_errors():
     draw = drawn(3)
     Y = draw(60, 4) @ draw(4, 50) / 20 + 1e-9 * draw(60, 50)

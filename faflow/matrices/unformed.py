@@ -4,6 +4,7 @@ With few hidden units r, EWᵀ = YWᵀ - Z(WWᵀ) and ZᵀE = ZᵀY - (ZᵀZ)W c
 in place of six, and no pass over n x m entries.
 """
 
+from ..derivatives import is_jax
 from .diagonal import Diagonal
 
 
@@ -70,4 +71,14 @@ class Error:
         return self.scale * (self.Y @ M - self.W @ (self.a @ M))
 
     def __rmatmul__(self, M):
+        M = _laid_out(M)
         return self.scale * (M @ self.Y - (M @ self.W) @ self.a)
+
+
+def _laid_out(M):
+    """`M` as an array of its own where JAX traces it: XLA multiplies by a transposed one slowly."""
+    if not is_jax(M):
+        return M
+    import jax
+
+    return jax.lax.optimization_barrier(M)
