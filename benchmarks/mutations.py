@@ -61,8 +61,8 @@ FAULTS = (
     Fault("rule.py:Rule._scaled", "rate * V", "V / rate", ((RK, "rates_and_degrees"),)),
     Fault(
         "rules.py:GD.carry",
-        "outgoing(w, k).T @ above",
-        "-outgoing(w, k).T @ above",
+        "laid_out(outgoing(w, k).T)",
+        "-laid_out(outgoing(w, k).T)",
         ((DU, "neuron_balance"),),
     ),
     Fault("rules.py:GD.potential", ".diagonal() / 2", ".diagonal()", ((RK, "potential"),)),

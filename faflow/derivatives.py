@@ -1,11 +1,11 @@
 """Derivatives of rules: along a direction, for every kind of matrix, and as a whole for floats."""
 
-import sys
 from itertools import count
 
 import numpy as np
 
 from .matrices import Dual
+from .matrices.layout import is_jax
 
 LEVELS = count(1)
 """A new ε for every derivative."""
@@ -72,8 +72,3 @@ def unflat(y, like):
     """The tuple of matrices of the shapes of `like` that `flat` made `y` of."""
     cuts = np.cumsum([W.size for W in like])[:-1]
     return tuple(p.reshape(W.shape) for p, W in zip(np.split(y, cuts), like, strict=True))
-
-
-def is_jax(x):
-    """Whether `x` is an array of JAX's, without importing it."""
-    return "jax" in sys.modules and isinstance(x, sys.modules["jax"].Array)

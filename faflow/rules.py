@@ -15,6 +15,7 @@ import numpy as np
 from .activations import sign_of, softplus_of, tanh_of
 from .draws import generator
 from .matrices import Series, Words
+from .matrices.layout import laid_out
 from .nets import init, linear, squared
 from .rule import Piecewise as Piecewise
 from .rule import Rule as Rule
@@ -26,7 +27,7 @@ class GD(Rule):
     """Gradient flow: errors return through the transposed weights."""
 
     def carry(self, w, k, above, output):
-        return outgoing(w, k).T @ above
+        return laid_out(outgoing(w, k).T) @ above
 
     def potential(self, w, k):
         """The function whose gradient in the weights is their feedback: |column|²/2."""

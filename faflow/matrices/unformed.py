@@ -4,8 +4,8 @@ With few hidden units r, EWᵀ = YWᵀ - Z(WWᵀ) and ZᵀE = ZᵀY - (ZᵀZ)W c
 in place of six, and no pass over n x m entries.
 """
 
-from ..derivatives import is_jax
 from .diagonal import Diagonal
+from .layout import laid_out
 
 
 class Unformed(Diagonal):
@@ -71,14 +71,5 @@ class Error:
         return self.scale * (self.Y @ M - self.W @ (self.a @ M))
 
     def __rmatmul__(self, M):
-        M = _laid_out(M)
+        M = laid_out(M)
         return self.scale * (M @ self.Y - (M @ self.W) @ self.a)
-
-
-def _laid_out(M):
-    """`M` as an array of its own where JAX traces it: XLA multiplies by a transposed one slowly."""
-    if not is_jax(M):
-        return M
-    import jax
-
-    return jax.lax.optimization_barrier(M)

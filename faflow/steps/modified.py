@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..derivatives import differentiable, directional, is_jax
+from ..derivatives import differentiable, directional
 from ..derived import Derived
+from ..matrices.layout import is_jax
 from ..rules import Rule
 from .batches import Shares
 from .stepper import check_jumps, check_momentum
