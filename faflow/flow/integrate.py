@@ -76,7 +76,7 @@ def integrate(
     until: "steady" ends the run, before its last time, where the norm of the velocity is down to
         rtol of that at the start, or to the share of it given as a number.  Looked at every 16
         steps of SciPy, 64 of diffrax; a decay that jumps later is not waited for.
-    max_steps, max_seconds: budgets of the whole run.
+    max_steps, max_seconds: budgets of the whole run; the clock is read as often as that.
     observe: ``{name: law}`` recorded at every time instead of the weights.
     reduce: "auto" integrates a smaller problem with exactly the same flow, where `faflow.reduce`
         finds one, and says so in ``made``; full weights are made when they are asked for.  The loss
