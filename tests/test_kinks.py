@@ -1056,6 +1056,19 @@ def test_a_unit_that_died_at_a_kink_makes_no_step_short():
     assert flow.made["accepted"] < 1_000
 
 
+def test_a_unit_that_died_at_a_kink_below_another_layer_makes_no_step_short():
+    """It rests there though its error would attract it: 9 steps were 272."""
+    X = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    task = ff.Task(X, np.random.default_rng(0).standard_normal((1, 3)), "relu")
+    w0 = ff.init((2, 4, 4, 1), seed=0)
+    w0[0][0] = [0.0, -1.0]
+    flow, exact = (
+        ff.integrate(ff.GD(), task, w0, [0, 20], rtol=r, kinks="slide") for r in (1e-6, 1e-10)
+    )
+    assert gap(flow.final, exact.final) < 1e-5
+    assert flow.made["accepted"] < 50
+
+
 def test_rounding_is_told_by_outputs_that_the_feedback_sees():
     """Of two outputs, 1 and 1, one is learned and seen, the other is neither."""
     rule = ff.FA((np.array([[1.0, 0.0]]),))

@@ -46,9 +46,14 @@ def silent(piece, here, rtol):
 
 
 def _quieter(piece, here, rtol, size):
-    if piece.layers != (0,) or not piece.linear:
+    if not _may_pass(piece):
         return np.zeros(len(piece.side), bool)
     return piece.own & (_loudness(piece, here, rtol) <= size)
+
+
+def _may_pass(piece):
+    """Whether kinks may go unmet: where they are the first layer's, and errors carried linearly."""
+    return piece.layers == (0,) and piece.linear
 
 
 def _loudness(piece, here, rtol, turned=False):
@@ -110,7 +115,8 @@ def allowed_share(piece, here, h, moved, unmet, rtol):
 
     All, but where kinks are near no more than a little of what it moves, nor of what the error
     carried to such a kink does, on whose sign it depends how it is met; nor of how far a
-    pre-activation moves that rests at one that attracts it, whose rate says whether it leaves.
+    pre-activation moves that rests at one that attracts it, whose rate says whether it leaves,
+    where it is met after all.
     here: `Ends` where the step begins.  moved: by how many tolerances it goes on.
     """
     near = (abs(here.z) * TOUCH <= REACH * rtol * here.tiny) | (piece.side == 0)
@@ -123,7 +129,7 @@ def allowed_share(piece, here, h, moved, unmet, rtol):
     pushes = np.where(piece.side == 0, np.minimum(*ends), abs(carried)) * here.pulls
     with np.errstate(all="ignore"):
         speeds = abs(here.rates) * TOUCH / here.tiny
-        rests = _rests(piece, here, rtol) & ~unmet
+        rests = _rests(piece, here, rtol) & ~unmet & _may_pass(piece)
         signs = h * np.where(rests, speeds, np.fmax(pushes, speeds))[near] / rtol
     none = (pushes <= SIGNLESS * piece.noise * here.pulls) & (abs(carried) > piece.faint)
     signs[(none | (pushes == 0))[near]] = np.inf  # of such there is no sign
