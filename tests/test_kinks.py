@@ -272,6 +272,7 @@ def test_equal_samples_slide_as_one(kind):
     assert {(0, i, s + 5) for _, i, s in pairs if s < 2} == {p for p in pairs if p[2] >= 5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phi", ["relu", "leaky_relu(0.2)", ("relu", "tanh")])
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.KolenPollack])
 def test_samples_of_one_line_have_one_kink(kind, phi):
@@ -844,6 +845,7 @@ def test_a_run_that_slides_comes_to_rest():
     assert sol.kinks.sliding()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA])
 @pytest.mark.parametrize("rtol", [1e-6, 1e-12])
 def test_runs_that_learn_their_task_go_on(rtol, kind):
@@ -877,6 +879,7 @@ def test_kinks_are_met_between_save_times_however_close():
     assert flow.final[0].sum() == pytest.approx((1 + 2) * 0.01, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_kinks_are_met_in_steps_that_another_sample_makes_short(size=100.0):
     """That one is learned, and stiff; the unit of the other loses its weights at t = 0.998."""
     task = ff.Task(np.diag([size, 1.0]), [[1.1 * size, 0.1]], "relu")
@@ -1081,6 +1084,7 @@ def test_rounding_is_told_by_outputs_that_the_feedback_sees():
     assert piece.noise == pytest.approx(NOISE, rel=1e-6, abs=0)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_from_its_weights_takes_its_pattern():
     """A unit that died on two kinks, z = ±1e-17, rests there when one of these comes to repel."""
     rng, sizes = np.random.default_rng([24, 7]), (3, 8, 2)

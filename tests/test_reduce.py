@@ -21,7 +21,7 @@ SMOOTH = (ff.GD, ff.FA, ff.DFA, ff.KolenPollack)
 KINDS = (*SMOOTH, ff.SignFA)
 EXACT = 1e-13  # relative; 2e-15 was seen
 SAME = 1e-12  # where steps are the same
-TS = [0.0, 0.3, 1.0, 2.0]
+TS = [0.0, 0.3, 0.7, 1.0]
 
 
 def drawn(seed=0):
@@ -235,7 +235,9 @@ def test_a_velocity_without_errors_is_compiled_batched_and_differentiated(kind):
     with jax.enable_x64(True):
         w = tuple(jax.numpy.asarray(W) for W in made_.w0)
         many = tuple(jax.numpy.stack([W, 2 * W]) for W in w)
-        for of, at in ((jax.jit, w), (jax.vmap, many), (jax.jacfwd, w), (jax.jacrev, w)):
+        forward = lambda f: lambda at: jax.jvp(f, (at,), (w,))[1]
+        back = lambda f: lambda at: jax.vjp(f, at)[1](w)
+        for of, at in ((jax.jit, w), (jax.vmap, many), (forward, w), (back, w)):
             ours, exact = (jax.tree.leaves(of(f)(at)) for f in both)
             for a, b in zip(ours, exact, strict=True):
                 np.testing.assert_allclose(a, b, rtol=0, atol=EXACT * max(1, abs(b).max()))
