@@ -226,6 +226,7 @@ def test_smoothed_activations_tend_to_the_flow(kind, seed):
     assert near < 60 / 6400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [SIZES, (3, 5, 4, 2)])
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA, ff.DFA, ff.KolenPollack])
 def test_what_slides_stays_on_its_kink_and_the_pattern_is_that_of_the_weights(kind, sizes):
@@ -568,6 +569,7 @@ def test_a_run_ends_where_one_kink_brings_another_that_is_none_of_its_own(seed, 
         ff.integrate(rule, task, rule.start(sizes, seed=seed + 1, bias=True), [0, 1.5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ff.GD, ff.FA])
 def test_a_unit_of_one_input_rests_at_zero_until_it_is_pushed_away(kind):
     """All its kinks are at a weight of zero, from which it goes to either side."""
@@ -793,6 +795,7 @@ def digits(kind, hidden, samples, T, **options):
     return rule, w0, followed(rule, task, w0, [0, T], **options)
 
 
+@pytest.mark.slow
 def test_a_network_on_digits_reaches_its_end_at_a_tight_tolerance(factor=100):
     """Where dop853 stalls; the law to tolerance, and the end that of a tighter run."""
     pytest.importorskip("sklearn")
@@ -869,6 +872,7 @@ def test_a_slow_state_meets_a_kink_above_which_it_is_fast():
     assert w[0].sum() == pytest.approx(2 * (12 - crossing.t), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_kinks_are_met_between_save_times_however_close():
     """Steps of which none moves the state by what counts do so together."""
     start = np.array([[1.0, -1.01]]), np.array([[1.0]])
@@ -889,6 +893,7 @@ def test_kinks_are_met_in_steps_that_another_sample_makes_short(size=100.0):
             ff.integrate(ff.GD(), task, w0, [0, 2], rtol=rtol, solver="dop853")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.9])
 @pytest.mark.parametrize("seed", [4, 5])
 def test_a_run_that_has_learned_its_task_goes_on_from_a_checkpoint(seed, share, tmp_path):
@@ -978,6 +983,7 @@ def test_what_rests_where_rounding_put_it_does_not_leave(distance, leaves):
     assert bool(first_exit(piece, *ends, None)) is leaves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rtol", [1e-4, 1e-5, 1e-9, 1e-10])
 def test_a_run_comes_to_rest_where_what_slides_is_pushed_and_others_are_not(rtol):
     """At a loss of 0.0965: the error carried to one kink stays -0.085, to others it vanishes."""
@@ -1017,6 +1023,7 @@ def test_what_slides_without_an_error_of_its_own_is_heard():
     assert not unheard(piece, here, 1e-10).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rtol", [1e-4, 3e-6, 1e-8, 1e-9, 1e-10, 1e-11])
 def test_what_small_errors_hold_is_not_let_go_by_those_of_steps(rtol):
     """Errors of e^(-t/2), 1e-11 at t = 50, keep two units sliding beside one of e^(-t/5).
@@ -1034,6 +1041,7 @@ def test_what_small_errors_hold_is_not_let_go_by_those_of_steps(rtol):
     assert gap(made[1], euler(rule, task, w0, 100, 16_000)) < 1e-2  # 0.006 was seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rtol", [1e-6, 3e-7, 1e-7])
 def test_a_slope_that_goes_to_that_of_a_side_and_turns_is_followed(rtol):
     """One falls to 1e-9 of the way and rises again, below what steps may err by: 0.007 off.
