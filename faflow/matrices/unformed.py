@@ -5,7 +5,6 @@ in place of six, and no pass over n x m entries.
 """
 
 from .diagonal import Diagonal
-from .layout import laid_out
 
 
 class Unformed(Diagonal):
@@ -71,5 +70,4 @@ class Error:
         return self.scale * (self.Y @ M - self.W @ (self.a @ M))
 
     def __rmatmul__(self, M):
-        M = laid_out(M)
         return self.scale * (M @ self.Y - (M @ self.W) @ self.a)
