@@ -168,19 +168,21 @@ def test_rounding_ends_conjugate_gradients(monkeypatch):
 
 
 DOUBLING = (0.1, 0.2, 0.4)
+LEFT = "Corrections move Kolen-Pollack's weights where its flow moves none: 1e-12 was left."
 SMALL = [
-    (0, 0),
-    (1e-6, 0),
-    (0, DOUBLING),
-    (0, tuple(ff.Piecewise((0.5,), (0, c)) for c in DOUBLING)),
+    (ff.FA, 0, 0),
+    (ff.FA, 1e-6, 0),
+    (ff.FA, 0, DOUBLING),
+    (ff.FA, 0, tuple(ff.Piecewise((0.5,), (0, c)) for c in DOUBLING)),
+    pytest.param(ff.KolenPollack, 0, 0, marks=pytest.mark.xfail(strict=True, reason=LEFT)),
 ]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("size", "decay"), SMALL)
-def test_laws_of_layers_that_begin_at_nothing_are_kept_to_rounding(size, decay, engine):
+@pytest.mark.parametrize(("kind", "size", "decay"), SMALL)
+def test_laws_of_layers_that_begin_at_nothing_are_kept_to_rounding(kind, size, decay, engine):
     """Weights were moved where the flow moves none, and drifted by 1e-10."""
-    rule, task, w0 = problem(ff.FA, sizes=(3, 6, 2, 4), decay=decay, seed=1)
+    rule, task, w0 = problem(kind, sizes=(3, 6, 2, 4), decay=decay, seed=1)
     w0 = (size * w0[0], *w0[1:])
     control = {"engine": engine, "rtol": 1e-4, "keep": "all"}
     assert drift_of(ff.integrate(rule, task, w0, [0, 0.5, 1], **control)) < 2e-14
