@@ -3,8 +3,8 @@
 MOST = 300
 """Steps of conjugate gradients at most."""
 
-PATIENCE = 12
-"""Steps of theirs in which a residual that is nearly rounding is to halve."""
+PATIENCE = 60, 12
+"""Steps of theirs in which a residual is to halve, and one that is nearly rounding."""
 
 LEFT = 1000
 """Times the least residual that they have had at which they are given up."""
@@ -28,7 +28,7 @@ def conjugate(apply, precondition, R, floor, xp, loop):
     def goes_on(now):
         count, _, _, _, _, size, least, _, (halved, _) = now
         left = xp.maximum(1e-12 * whole, floor**2)
-        hopes = (count < halved + PATIENCE) | (size > 4 * left)
+        hopes = count < halved + xp.where(size > 4 * left, *PATIENCE)
         return hopes & (count < MOST) & (size > left) & (size <= LEFT**2 * least)
 
     def step(now):

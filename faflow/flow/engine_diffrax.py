@@ -81,7 +81,7 @@ class Stepper:
         if keeping is not None:
             keeper = keeping.keeper
             laws = keeper.kept, keeper.shortcuts is not None
-            spans = keeper.free and (keeper.free.spans, keeper.free.fixed)
+            spans = keeper.free.spans, keeper.free.fixed
             values = keeper.shortcuts, spans, keeping.targets, keeping.rates, keeping.start
         self.away, self.corrected, self.kept = None, 0.0, keeping is not None
         kind = solver, fine, bounded, fixed, laws, control.single
@@ -243,8 +243,7 @@ class Compiled:
         if not self.laws:
             return None
         shortcuts, spans, targets, rates, start = values
-        shortcuts, free = shortcuts if self.laws[1] else None, spans and Free(*spans)
-        keeper = Keeper(self.laws[0], shortcuts, free)
+        keeper = Keeper(self.laws[0], shortcuts if self.laws[1] else None, Free(*spans))
         return Keeping(keeper, joined(self.plan, given)[0], targets, rates, start)
 
     def _advance(self, given, t, state, memory, steps, limits, asked, values):

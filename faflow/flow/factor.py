@@ -16,12 +16,15 @@ RANK = 1e-11
 class Factor:
     """Made anew when as many steps of conjugate gradients were spent since as making it costs."""
 
-    def __init__(self, kept, free):
-        self.kept, self.free, self.inverse, self.spent = kept, free, None, 0
+    def __init__(self, kept):
+        self.kept, self.inverse, self.spent = kept, None, 0
         self.packs: list[Pack] = []
 
-    def near(self, rule, w, R):
-        """What takes a residual to (JJᵀ)⁻¹ of it, nearly, or None as long as none was made."""
+    def near(self, rule, w, R, free):
+        """What takes a residual to (JJᵀ)⁻¹ of it, nearly, or None as long as none was made.
+
+        free: what corrections are cut to.
+        """
         if not self.packs:
             both = zip(R, self.kept, strict=True)
             self.packs = [Pack(r.shape, one.symmetric) for r, one in both]
@@ -30,18 +33,17 @@ class Factor:
             return None
         cost = numbers / 6 + numbers**2 * (2 * entries + numbers) / 5e6
         if self.spent > cost:
-            self._make(rule, w)
+            self._make(rule, w, free)
         return None if self.inverse is None else self._apply
 
-    def _make(self, rule, w):
+    def _make(self, rule, w, free):
         from scipy.linalg import cho_solve, get_lapack_funcs
 
         rows, ends = [], np.cumsum([0] + [W.size for W in w])
         for one, pack in zip(self.kept, self.packs, strict=True):
             for unit in np.eye(pack.size):
                 row = np.zeros(ends[-1])
-                for number, M in one.gradient(rule, w, pack.whole(unit)).items():
-                    M = M if self.free is None else self.free.cut(rule, number, M)
+                for number, M in free.cut(rule, one.gradient(rule, w, pack.whole(unit))).items():
                     there = row[ends[number] : ends[number + 1]].reshape(w[number].shape)
                     there[:, : M.shape[1]] += M  # without biases
                 rows.append(row)

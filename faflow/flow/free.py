@@ -1,9 +1,9 @@
-"""Where flows of FA are free to move: some combinations of linear units stay as they are.
+"""Where flows are free to move: some combinations of linear units stay as they are.
 
 What is orthogonal, in a linear hidden layer, to the weights into it at the start and to its
-feedback stays so, as no error comes back along it.  A correction that moved weights into it would
-leave what laws say of their squares, which have no derivative where there are no weights.  (Where
-feedback moves, too, as of GD and Kolen-Pollack, corrections of small weights need every direction.)
+feedback stays so, as no error comes back along it; of Kolen-Pollack's feedback, too.  A correction
+that moved weights into it would leave what laws say of their squares, which have no derivative
+where there are no weights.  Gradient descent's corrections of small weights need every direction.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..rule import is_number, of_layer
-from ..rules import FA
+from ..rules import FA, KolenPollack
 
 ROUNDING = 1e-12
 """Share of a matrix below which directions are none of its own."""
@@ -24,32 +24,76 @@ are corrected, too, of what rounding adds up to in them."""
 
 @dataclass(frozen=True)
 class Free:
-    """What corrections of the state are cut to.
+    """What corrections of the state are cut to; nothing is where there are no spans.
 
-    spans: for each matrix of the state the orthogonal projection, (n, n), of its columns; None for
-        all of them.  fixed: those of layers while they do not decay.
+    spans: for each layer of weights the orthogonal projection, (n, n), of its columns; None for
+        all of them.  fixed: those of FA's layers while they do not decay.
     """
 
-    spans: tuple
+    spans: tuple = ()
     fixed: tuple = ()
+    plain = True
 
     @classmethod
-    def of(cls, rule, w, layers):
-        """Of the state `w` of FA, these hidden `layers` being linear; None for other rules."""
-        if not isinstance(rule, FA):
-            return None
-        spans: list[Any] = [None] * len(w)
+    def of(cls, kept, rule, w):
+        """Of laws `kept` from the state `w` of FA, or of Kolen-Pollack with W₂ - Bᵀ held."""
+        layers = [one.k for one in kept if one.symmetric]  # of others no matrix is conserved
+        depth = len(rule.weights(w))
+        spans: list[Any] = [None] * depth
         fixed, largest = list(spans), max(map(np.linalg.norm, w))
+        if isinstance(rule, FA):
+            for k in layers:
+                spans[k] = _projection(rule.B[k], w[k])
+                fixed[k] = _projection(rule.B[k], w[k], least=SLIGHT * largest)
+            return cls(tuple(spans), tuple(fixed))
+        if not (isinstance(rule, KolenPollack) and any(one.held for one in kept)):
+            return cls()
         for k in layers:
-            spans[k] = _projection(rule.B[k], w[k])
-            fixed[k] = _projection(rule.B[k], w[k], least=SLIGHT * largest)
-        return cls(tuple(spans), tuple(fixed))
+            spans[k] = _projection(w[depth + k], right(w[k], spans[k - 1], np) if k else w[k])
+        return cls(tuple(spans))
 
-    def cut(self, rule, number, M):
-        """The part that may be of a change `M` of that matrix where the flow is of this `rule`."""
+    def cut(self, rule, moves):
+        """The part that may be of changes {number of a matrix: M} where the flow is of `rule`."""
+        if not self.spans:
+            return moves
+        return {number: self._cut(rule, number, M) for number, M in moves.items()}
+
+    def cleared(self, rule, w, xp):
+        """A state of Kolen-Pollack without what rounding put where nothing moves; W₂ - Bᵀ stays."""
+        w, depth = list(w), len(rule.weights(w))
+        for k, P in enumerate(self.spans):
+            if P is None:
+                continue
+            W, F = right(w[k], self.spans[k - 1], xp) if k else w[k], w[depth + k]
+            nothing = F - P @ F
+            for number, M in {k: W - P @ W, depth + k: nothing, k + 1: nothing.T}.items():
+                w[number] = plus(w[number], -M, xp)
+        return tuple(w)
+
+    def alone(self, one, rule, w, ndim, xp):
+        """R to what corrects it by law `one` alone, R of so many dimensions."""
+        return one.inverse(rule, tuple(self.cut(rule, dict(enumerate(w))).values()), ndim, xp)
+
+    def _cut(self, rule, number, M):
         still = is_number(of_layer(rule.decay, number), 0)
         P = (self.fixed if still else self.spans)[number]
         return M if P is None else P @ M
+
+
+def right(M, H, xp):
+    """M with its columns, but for biases, by H, or as it is for no H."""
+    if H is None:
+        return M
+    return (
+        M @ H if M.shape[1] == len(H) else xp.concat([M[:, : len(H)] @ H, M[:, len(H) :]], axis=1)
+    )
+
+
+def plus(W, M, xp):
+    """W + M, where W may have a column of biases more, which stays."""
+    if W.shape == M.shape:
+        return W + M
+    return xp.concat([W[:, : M.shape[1]] + M, W[:, M.shape[1] :]], axis=1)
 
 
 def _projection(F, W, least=0.0):

@@ -63,13 +63,12 @@ def integrate(
         as near to where it ended as can be, and a law of `faflow.laws` to that one; a law of your
         own, ``law(rule, w)`` written for JAX's arrays, too, by JAX's derivatives and without
         reduction, once `prove` has shown that the rule keeps it.  Their drift is then rounding, and
-        what a step had left them by is in ``made["away"]``, each at its largest.  (More is left at
-        a loose rtol of Kolen-Pollack's laws and FA's that decay where weights into a layer wider
-        than both around it begin small but not zero: ``drift`` tells.)  Of several hidden layers,
-        or of Kolen-Pollack's, it may take 10 times as long as without, and 100 times and more of
-        wide layers between narrow ones.  Corrections count as errors of the step, and the largest,
-        in the norm of errors, is in ``made["corrected"]``: at most rtol, but for fixed steps.
-        Laws that decay with the weights keep to their decay.  None looks at none.
+        what a step had left them by is in ``made["away"]``, each at its largest.  (More may be left
+        at a loose rtol of Kolen-Pollack's laws and FA's that decay where weights begin small but
+        not zero: ``drift`` tells.)  Of several hidden layers it may take 10 times as long as
+        without, and 100 times and more of wide layers between narrow ones.  Corrections count as
+        errors of the step, and the largest, in the norm of errors, is in ``made["corrected"]``: at
+        most rtol, but for fixed steps.  Laws that decay with the weights keep to their decay.  None looks at none.
     precision: "single" computes velocities in float32, for accelerators and large products, by the
         pairs of diffrax and to an rtol of at least 5e-7, 1e-5 where none is given; states stay in
         float64, or short steps would be lost in rounding.

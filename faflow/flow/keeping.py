@@ -9,8 +9,9 @@ import numpy as np
 
 from .. import laws
 from ..rules import DFA, FA, GD, KolenPollack, SignFA
-from .conserve import Keeper, Kept
+from .conserve import Keeper
 from .core import Core
+from .kept import Kept
 from .own import own
 from .stabilised import repeat
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..extras import needs
 from ..symbolic.problems import samples_add_up
 from ..symbolic.prove import prove_growing
-from .conserve import divided
+from .kept import divided
 from .traced import joined_rule, split_rule
 
 VALUES = 400
