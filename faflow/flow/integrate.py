@@ -68,7 +68,8 @@ def integrate(
         not zero: ``drift`` tells.)  Of several hidden layers it may take 10 times as long as
         without, and 100 times and more of wide layers between narrow ones.  Corrections count as
         errors of the step, and the largest, in the norm of errors, is in ``made["corrected"]``: at
-        most rtol, but for fixed steps.  Laws that decay with the weights keep to their decay.  None looks at none.
+        most rtol, but for fixed steps.  Laws that decay with the weights keep to their decay.
+        None looks at none.
     precision: "single" computes velocities in float32, for accelerators and large products, by the
         pairs of diffrax and to an rtol of at least 5e-7, 1e-5 where none is given; states stay in
         float64, or short steps would be lost in rounding.
