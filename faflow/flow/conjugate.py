@@ -6,7 +6,7 @@ MOST = 300
 PATIENCE = 60, 12
 """Steps of theirs in which a residual is to halve, and one that is nearly rounding."""
 
-LEFT = 1000
+LEFT = 1e5
 """Times the least residual that they have had at which they are given up."""
 
 

@@ -8,7 +8,7 @@ first order, w - Jᵀ(JJᵀ)⁻¹R with J the derivative of q.  For the laws of 
 F being what stands for W₂ᵀ, for a symmetric Λ; it is repeated until nothing is left.  Where F is
 fixed and has independent rows, as in feedback alignment, the upper layer alone goes back in one
 step, δW₂ = r₂ Fᵀ(FFᵀ)⁻¹R/2, exactly; and so layer after layer upwards in deep networks.  The
-W₂ - Bᵀ of Kolen-Pollack is linear and goes back first, half by each; then it stays as it is, so
+W₂ - Bᵀ of Kolen-Pollack is linear and goes back first, by both; then it stays as it is, so
 that the other laws are those of W₁W₁ᵀ/r₁ - BBᵀ/r₂ alone, as well conditioned as gradient descent's.
 """
 
@@ -95,8 +95,8 @@ class Keeper:
     def _mirrored(self, rule, w, away, xp):
         """The state next to `w` whose W₂ - Bᵀ are what they are to be.
 
-        What a step errs by in their decay it errs by in that of both: first both are scaled, which
-        leaves combinations of units that are nothing as they are.
+        A step errs in their decay by a share of all of them: by that both are scaled, which leaves
+        combinations of units that are nothing as they are, and of what is left each takes half.
         """
         made = list(w)
         for one, R in zip(self.kept, away, strict=True):
@@ -105,8 +105,9 @@ class Keeper:
             D, both = one.value(rule, w), (one.k + 1, len(rule.weights(w)) + one.k)
             if not is_number(of_layer(rule.decay, one.k + 1), 0):
                 mean = sum(xp.sum(w[number] * w[number]) for number in both) / 2
-                size = xp.sum((D - R) ** 2) + SHARE**2 * mean
-                share = xp.sum((D - R) * R) / xp.where(size > 0, size, 1)
+                size = xp.sum((D - R) ** 2)
+                some = size > SHARE**2 * mean
+                share = xp.where(some, xp.sum((D - R) * R) / xp.where(some, size, 1), 0)
                 for number in both:
                     made[number] = made[number] * (1 - share)
                 R = R - share * D
@@ -149,7 +150,7 @@ class Keeper:
     @property
     def reaches(self):
         """Whether corrections move along what is small in a state by little."""
-        return self.several and any(one.held and one.symmetric for one in self.curved)
+        return self.several and any(one.held for one in self.curved)
 
     def _free(self, rule, w, xp):
         """What corrections are cut to at the state `w`."""

@@ -60,12 +60,12 @@ def integrate(
         error control is all that there is.
     keep: conserved quantities.  "monitor" tells in ``made["drift"]`` how far those known of the
         rule were from their values at the times asked for; "all" returns to them after each step,
-        as near to where it ended as can be, and a law of `faflow.laws` to that one; a law of your
-        own, ``law(rule, w)`` written for JAX's arrays, too, by JAX's derivatives and without
-        reduction, once `prove` has shown that the rule keeps it.  Their drift is then rounding, and
-        what a step had left them by is in ``made["away"]``, each at its largest.  (More may be left
-        at a loose rtol of Kolen-Pollack's laws and FA's that decay where weights begin small but
-        not zero: ``drift`` tells.)  Of several hidden layers it may take 10 times as long as
+        close to where it ended, and a law of `faflow.laws` to that one; a law of your own,
+        ``law(rule, w)`` written for JAX's arrays, too, by JAX's derivatives and without reduction,
+        once `prove` has shown that the rule keeps it.  Their drift is then rounding, and what a
+        step had left them by is in ``made["away"]``, each at its largest.  (More may be left at a
+        loose rtol of Kolen-Pollack's laws and FA's that decay where weights begin small but not
+        zero: ``drift`` tells.)  Of several hidden layers it may take 5 to 50 times as long as
         without, and 100 times and more of wide layers between narrow ones.  Corrections count as
         errors of the step, and the largest, in the norm of errors, is in ``made["corrected"]``: at
         most rtol, but for fixed steps.  Laws that decay with the weights keep to their decay.

@@ -6,22 +6,23 @@ of itself.  The nearest state on the level set does not: laws of the layer above
 W₂ - Bᵀ is not small.  It would leave what this layer's law says of squares there, which nothing
 small corrects.  So a change M of the feedback is cut to H₁MH₂, and one of weights likewise, with
 H = A/(A + ε) of each layer, A = W₁W₁ᵀ/r₁² + BBᵀ/r₂² (halved where W₂ - Bᵀ holds two of them
-together): nearly all of M but where weights are small.
+together): nearly all of M but where weights are small.  Where laws are those of neurons, these are
+the directions.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .free import right
 from .kept import divided
 
 SLIGHT = 1e-6
-"""ε, as a share of the largest |W|² of a layer."""
+"""ε, as a share of the largest |W₁|²/r₁² + |B|²/r₂² of a layer."""
 
 PLAIN = 1e-2
 """Least share that H leaves of any direction, above which all of them stand out of rounding."""
 
-ROUNDING = 1e-12
+ROUNDING = 1e-14
 """Share of the largest below which a law, solved alone, has nothing to be corrected by: conjugate
 gradients would multiply rounding by its inverse."""
 
@@ -29,65 +30,102 @@ NOTHING = 1e-16
 """Share that H leaves where there is nothing but rounding."""
 
 
+class Layer(NamedTuple):
+    """What changes of a hidden layer are cut to, H = V h Vᵀ, with its root, and its law alone.
+
+    a: eigenvalues of A, with vectors V, or its diagonal where each neuron has its own law; Z, b:
+    with ZᵀHZ = 1 and ZᵀAZ = b, where A is cut by the layers on both sides and H is not nothing, so
+    that HΛA + AΛH is b∗Λ + Λ∗b of such coordinates.  Of neurons b is the diagonal of that A.
+    """
+
+    H: Any
+    root: Any
+    h: Any
+    a: Any
+    V: Any
+    Z: Any = None
+    b: Any = None
+
+
 @dataclass(frozen=True)
 class Reach:
     """What corrections are cut to at one state.
 
-    parts: for each hidden layer H, its root, its eigenvalues, those of A, and the eigenvectors of
-        all; None where no matrix is conserved.  xp: NumPy or JAX's.
+    layers: of each hidden one, None where nothing is conserved.  xp: NumPy or JAX's.
     """
 
-    parts: tuple
+    layers: tuple
     xp: Any
 
     @classmethod
     def of(cls, kept, rule, w, xp):
         """At the state `w`, where of `kept` each W₂ - Bᵀ is held."""
-        sides = {one.k: one.sides(rule, w) for one in kept if one.symmetric}
+        sides = {one.k: one.sides(rule, w) for one in kept}
+        matrices = {one.k for one in kept if one.symmetric}
         most = xp.max(xp.stack([sum(xp.sum(M * M) for M in pair) for pair in sides.values()]))
+        most = xp.where(most > 0, most, 1)
         made = cls((), xp)
         for k in range(len(rule.weights(w)) - 1):
-            part = None
+            layer = None
             if k in sides:
-                W, F = sides[k]
-                V, a = _squares(xp.concat([made._cut_right(W, k - 1, 1), F], axis=1), xp)
+                M = xp.concat([made._right(sides[k][0], k - 1, "root"), sides[k][1]], axis=1)
+                V, a = _squares(M, xp) if k in matrices else (xp.eye(len(M)), xp.sum(M * M, axis=1))
                 h = a / (a + SLIGHT * most)
-                part = V * h @ V.T, V * h**0.5 @ V.T, h, a, V
-            made = cls((*made.parts, part), xp)
-        return made
+                layer = Layer(V * h @ V.T, V * h**0.5 @ V.T, h, a, V)
+            made = cls((*made.layers, layer), xp)
+        layers = list(made.layers)
+        for k, (W, F) in sides.items():
+            both = made._right(W, k - 1, "root"), made._right(F, k + 1, "root")
+            layers[k] = _solved(layers[k], xp.concat(both, axis=1), k in matrices, xp)
+        return cls(tuple(layers), xp)
 
     @property
     def plain(self):
         """Whether all directions stand out of rounding; of NumPy's arrays."""
         plain = lambda h: ((h > PLAIN) | (h < NOTHING)).all()
-        return all(part is None or plain(part[2]) for part in self.parts)
+        return all(layer is None or plain(layer.h) for layer in self.layers)
 
     def cut(self, rule, moves):
         """The part that may be of changes {number of a matrix: M} where the flow is of `rule`."""
-        depth, made = len(self.parts) + 1, {}
+        depth, made = len(self.layers) + 1, {}
         for number, M in moves.items():
             k = number % depth
-            left = self.parts[k] if k < depth - 1 else None
-            M = M if left is None else left[0] @ M
-            made[number] = self._cut_right(M, k - 1 if number < depth else k + 1)
+            layer = self.layers[k] if k < depth - 1 else None
+            M = M if layer is None else layer.H @ M
+            made[number] = self._right(M, k - 1 if number < depth else k + 1, "H")
         return made
 
-    def _cut_right(self, M, k, root=0):
+    def _right(self, M, k, name):
         """Its columns, but for biases, by H of layer `k` or by its root, where there is one."""
-        if not 0 <= k < len(self.parts) or self.parts[k] is None:
-            return M
-        return right(M, self.parts[k][root], self.xp)
+        layer = self.layers[k] if 0 <= k < len(self.layers) else None
+        return M if layer is None else right(M, getattr(layer, name), self.xp)
 
     def alone(self, one, rule, w, ndim, xp):
         """R to what corrects it by law `one` alone, R of so many dimensions: nearly."""
-        if not one.symmetric:
-            return one.inverse(rule, w, ndim, xp)
-        h, a, V = self.parts[one.k][2:]
-        squares = 2 * (h[:, None] * a + a[:, None] * h)
-        return lambda R: V @ divided(V.T @ R @ V, squares, xp, ROUNDING) @ V.T
+        _, _, h, a, V, Z, b = self.layers[one.k]
+        if Z is None:
+            return lambda R: divided(R, 4 * h * b, xp, ROUNDING)
+        squares = h[:, None] * a + a[:, None] * h
+        some = squares > ROUNDING * xp.max(squares)
+
+        def solved(R):
+            R = divided(Z.T @ xp.where(some, V.T @ R @ V, 0) @ Z, 2 * (b[:, None] + b), xp)
+            return V @ xp.where(some, Z @ R @ Z.T, 0) @ V.T
+
+        return solved
+
+
+def _solved(layer, M, matrix, xp):
+    """The same layer with b and, of a `matrix`, Z, where A is MMᵀ."""
+    if not matrix:
+        return layer._replace(b=xp.sum(M * M, axis=1))
+    some = layer.h > NOTHING
+    scale = xp.where(some, xp.where(some, layer.h, 1) ** -0.5, 0)[:, None]
+    Q, b = _squares(scale * (layer.V.T @ M), xp)
+    return layer._replace(Z=scale * Q, b=b)
 
 
 def _squares(M, xp):
-    """Eigenvectors and eigenvalues of MMᵀ, these as exact as M, which is wide or has zeros."""
+    """Eigenvectors and eigenvalues of MMᵀ, the small ones as exact as M is."""
     V, s, _ = xp.linalg.svd(xp.linalg.qr(M.T, mode="r").T)
     return V, xp.concat([s, xp.zeros(len(M) - len(s))]) ** 2
