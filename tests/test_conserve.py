@@ -297,6 +297,23 @@ def test_laws_of_kolen_pollack_are_kept_where_layers_are_kinked_or_of_zeros(phi,
     assert drift_of(ff.integrate(rule, task, w, [0, 0.3, 1], **control)) < 2e-14
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("phi", "decay"), [(("linear", "tanh"), 0.02), ("linear", (0.03, 0.03, 0.01)), ("linear", 0.02)]
+)
+def test_corrections_leave_layers_of_zeros_also_where_these_have_no_law(phi, decay, engine):
+    """Laws of layers beside them moved them, and the flow left its saddle."""
+    rule, task, w = problem(ff.KolenPollack, phi, sizes=(3, 6, 5, 4), decay=decay, seed=1)
+    w0 = (0.6 * w[0], 0 * w[1], 0.6 * w[2], 0.6 * w[3], 0 * w[4])
+    task = ff.Task(task.X, 3 * task.Y, phi)
+    control = {"engine": engine, "solver": "rk45" if engine == "scipy" else "tsit5"}
+    sol = ff.integrate(rule, task, w0, [0, 5, 10], rtol=1e-5, keep="all", **control)
+    assert drift_of(sol) < 1e-13
+    assert sol.made["corrected"] > 0
+    assert not sol.final[1].any()
+    assert not sol.final[4].any()
+
+
 def test_laws_of_kolen_pollack_are_kept_where_decay_makes_directions_small():
     """2e-13 was left, of laws each solved alone as if all directions of the next were large."""
     X = np.random.default_rng(1).standard_normal((3, 30)) * np.sqrt(2 / 15)

@@ -42,7 +42,7 @@ class Keeper:
     """Laws, with how a state goes back to them.
 
     shortcuts: for each the matrix that takes R to δW₂, where all laws have one; else None.
-    free: of several laws, where weights may move, if that is the same at all states.
+    free: of several laws, or of layers, where weights may move, if that is the same at all states.
     factor: remembered from step to step of several laws, on NumPy, or None.
     """
 
@@ -59,9 +59,9 @@ class Keeper:
         if any(one.kind == "difference" for one in kept):
             kept = [replace(one, held=one.kind != "difference") for one in kept]
         made = cls(tuple(kept))
-        if not made.several:
-            return made
-        return replace(made, free=Free.of(kept, rule, w)).under(rule)
+        if made.several or made.reaches:
+            made = replace(made, free=Free.of(kept, rule, w))
+        return made.under(rule)
 
     def under(self, rule):
         """The same laws where the flow goes on by this `rule`."""
@@ -96,7 +96,8 @@ class Keeper:
         """The state next to `w` whose W₂ - Bᵀ are what they are to be.
 
         A step errs in their decay by a share of all of them: by that both are scaled, which leaves
-        combinations of units that are nothing as they are, and of what is left each takes half.
+        combinations of units that are nothing as they are.  Of what is left, rounding, each takes
+        half, or all of it where the other is nothing.
         """
         made = list(w)
         for one, R in zip(self.kept, away, strict=True):
@@ -111,7 +112,9 @@ class Keeper:
                 for number in both:
                     made[number] = made[number] * (1 - share)
                 R = R - share * D
-            _add(made, one.gradient(rule, w, -R / 2), xp)
+            U, F = (made[number] for number in both)
+            half = xp.where(F.T == 0, 1, xp.where(U[:, : len(F)] == 0, 0, 0.5))
+            made[both[0]], made[both[1]] = plus(U, -half * R, xp), F + ((1 - half) * R).T
         return tuple(made)
 
     def _nearest(self, rule, w, targets, away, xp, loop):
@@ -150,7 +153,8 @@ class Keeper:
     @property
     def reaches(self):
         """Whether corrections move along what is small in a state by little."""
-        return self.several and any(one.held for one in self.curved)
+        differences = len(self.kept) - len(self.curved)
+        return differences > 1 and any(one.held for one in self.curved)
 
     def _free(self, rule, w, xp):
         """What corrections are cut to at the state `w`."""

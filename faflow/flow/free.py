@@ -1,10 +1,10 @@
 """Where flows are free to move: some combinations of linear units stay as they are.
 
 What is orthogonal, in a linear hidden layer, to the weights into it at the start and to its
-feedback stays so, as no error comes back along it; of Kolen-Pollack's feedback, too, and in its
-other layers units of which all these are zero.  A correction that moved weights into it would leave
-what laws say of their squares, which have no derivative where there are no weights.  Gradient
-descent's corrections of small weights need every direction.
+feedback stays so, as no error comes back along it; of Kolen-Pollack's feedback, too, and of kinked
+units those of which all these are zero.  A correction that moved weights into it would leave what
+laws say of their squares, which have no derivative where there are no weights.  Gradient descent's
+corrections of small weights need every direction.
 """
 
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ class Free:
     """What corrections of the state are cut to; nothing is where there are no spans.
 
     spans: for each layer of weights the orthogonal projection, (n, n), of its columns; None for
-        all of them.  fixed: those of FA's layers while they do not decay.  Of Kolen-Pollack the
-        state itself is `cleared` of all else, and `Reach` says how far it is corrected.
+        all of them.  fixed: those of FA's layers while they do not decay.  Of Kolen-Pollack's
+        the state itself is `cleared` of all else, and `Reach` says how far it is corrected.
     """
 
     spans: tuple = ()
@@ -96,9 +96,8 @@ def right(M, H, xp):
     """M with its columns, but for biases, by H, or as it is for no H."""
     if H is None:
         return M
-    return (
-        M @ H if M.shape[1] == len(H) else xp.concat([M[:, : len(H)] @ H, M[:, len(H) :]], axis=1)
-    )
+    n = len(H)
+    return M @ H if M.shape[1] == n else xp.concat([M[:, :n] @ H, M[:, n:]], axis=1)
 
 
 def plus(W, M, xp):

@@ -6,8 +6,8 @@ of itself.  The nearest state on the level set does not: laws of the layer above
 W₂ - Bᵀ is not small.  It would leave what this layer's law says of squares there, which nothing
 small corrects.  So a change M of the feedback is cut to H₁MH₂, and one of weights likewise, with
 H = A/(A + ε) of each layer, A = W₁W₁ᵀ/r₁² + BBᵀ/r₂² (halved where W₂ - Bᵀ holds two of them
-together): nearly all of M but where weights are small.  Where laws are those of neurons, these are
-the directions.
+together): nearly all of M but where weights are small.  Of layers without a law of matrices only
+neurons are so told apart: A is diagonal.
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ ROUNDING = 1e-14
 gradients would multiply rounding by its inverse."""
 
 NOTHING = 1e-16
-"""Share that H leaves where there is nothing but rounding."""
+"""Share that H leaves below which a law, solved alone or by a factor, is left alone."""
 
 
 class Layer(NamedTuple):
     """What changes of a hidden layer are cut to, H = V h Vᵀ, with its root, and its law alone.
 
-    a: eigenvalues of A, with vectors V, or its diagonal where each neuron has its own law; Z, b:
+    a: eigenvalues of A, with vectors V, or the diagonal where A is that; Z, b:
     with ZᵀHZ = 1 and ZᵀAZ = b, where A is cut by the layers on both sides and H is not nothing, so
     that HΛA + AΛH is b∗Λ + Λ∗b of such coordinates.  Of neurons b is the diagonal of that A.
     """
@@ -51,7 +51,7 @@ class Layer(NamedTuple):
 class Reach:
     """What corrections are cut to at one state.
 
-    layers: of each hidden one, None where nothing is conserved.  xp: NumPy or JAX's.
+    layers: each hidden one.  xp: NumPy or JAX's.
     """
 
     layers: tuple
@@ -60,45 +60,43 @@ class Reach:
     @classmethod
     def of(cls, kept, rule, w, xp):
         """At the state `w`, where of `kept` each W₂ - Bᵀ is held."""
-        sides = {one.k: one.sides(rule, w) for one in kept}
-        matrices = {one.k for one in kept if one.symmetric}
-        most = xp.max(xp.stack([sum(xp.sum(M * M) for M in pair) for pair in sides.values()]))
+        depth, laws = len(rule.weights(w)), {one.k: one for one in kept}
+        plain = lambda k: [w[k], w[depth + k]]
+        sides = [laws[k].sides(rule, w) if k in laws else plain(k) for k in range(depth - 1)]
+        matrices = [k in laws and laws[k].symmetric for k in range(depth - 1)]
+        most = xp.max(xp.stack([sum(xp.sum(M * M) for M in pair) for pair in sides]))
         most = xp.where(most > 0, most, 1)
         made = cls((), xp)
-        for k in range(len(rule.weights(w)) - 1):
-            layer = None
-            if k in sides:
-                M = xp.concat([made._right(sides[k][0], k - 1, "root"), sides[k][1]], axis=1)
-                V, a = _squares(M, xp) if k in matrices else (xp.eye(len(M)), xp.sum(M * M, axis=1))
-                h = a / (a + SLIGHT * most)
-                layer = Layer(V * h @ V.T, V * h**0.5 @ V.T, h, a, V)
-            made = cls((*made.layers, layer), xp)
-        layers = list(made.layers)
-        for k, (W, F) in sides.items():
+        for k, (W, F) in enumerate(sides):
+            M = xp.concat([made._right(W, k - 1, "root"), F], axis=1)
+            V, a = _squares(M, xp) if matrices[k] else (xp.eye(len(M)), xp.sum(M * M, axis=1))
+            h = a / (a + SLIGHT * most)
+            made = cls((*made.layers, Layer(V * h @ V.T, V * h**0.5 @ V.T, h, a, V)), xp)
+        solved = []
+        for k, (W, F) in enumerate(sides):
             both = made._right(W, k - 1, "root"), made._right(F, k + 1, "root")
-            layers[k] = _solved(layers[k], xp.concat(both, axis=1), k in matrices, xp)
-        return cls(tuple(layers), xp)
+            solved.append(_solved(made.layers[k], xp.concat(both, axis=1), matrices[k], xp))
+        return cls(tuple(solved), xp)
 
     @property
     def plain(self):
         """Whether all directions stand out of rounding; of NumPy's arrays."""
         plain = lambda h: ((h > PLAIN) | (h < NOTHING)).all()
-        return all(layer is None or plain(layer.h) for layer in self.layers)
+        return all(plain(layer.h) for layer in self.layers)
 
     def cut(self, rule, moves):
         """The part that may be of changes {number of a matrix: M} where the flow is of `rule`."""
         depth, made = len(self.layers) + 1, {}
         for number, M in moves.items():
             k = number % depth
-            layer = self.layers[k] if k < depth - 1 else None
-            M = M if layer is None else layer.H @ M
+            M = self.layers[k].H @ M if k < depth - 1 else M
             made[number] = self._right(M, k - 1 if number < depth else k + 1, "H")
         return made
 
     def _right(self, M, k, name):
-        """Its columns, but for biases, by H of layer `k` or by its root, where there is one."""
-        layer = self.layers[k] if 0 <= k < len(self.layers) else None
-        return M if layer is None else right(M, getattr(layer, name), self.xp)
+        """Its columns, but for biases, by H of hidden layer `k` or by its root."""
+        hidden = 0 <= k < len(self.layers)
+        return right(M, getattr(self.layers[k], name), self.xp) if hidden else M
 
     def alone(self, one, rule, w, ndim, xp):
         """R to what corrects it by law `one` alone, R of so many dimensions: nearly."""
