@@ -114,7 +114,9 @@ class Keeper:
                 R = R - share * D
             U, F = (made[number] for number in both)
             half = xp.where(F.T == 0, 1, xp.where(U[:, : len(F)] == 0, 0, 0.5))
-            made[both[0]], made[both[1]] = plus(U, -half * R, xp), F + ((1 - half) * R).T
+            shares = dict(zip(both, (half, (1 - half).T), strict=True))
+            moves = one.gradient(rule, w, -R).items()
+            _add(made, {number: shares[number] * M for number, M in moves}, xp)
         return tuple(made)
 
     def _nearest(self, rule, w, targets, away, xp, loop):

@@ -61,21 +61,23 @@ class Reach:
     def of(cls, kept, rule, w, xp):
         """At the state `w`, where of `kept` each W₂ - Bᵀ is held."""
         depth, laws = len(rule.weights(w)), {one.k: one for one in kept}
-        plain = lambda k: [w[k], w[depth + k]]
-        sides = [laws[k].sides(rule, w) if k in laws else plain(k) for k in range(depth - 1)]
+        sides = [(w[k], w[depth + k]) for k in range(depth - 1)]
+        for k, one in laws.items():
+            sides[k] = one.sides(rule, w)
         matrices = [k in laws and laws[k].symmetric for k in range(depth - 1)]
         most = xp.max(xp.stack([sum(xp.sum(M * M) for M in pair) for pair in sides]))
         most = xp.where(most > 0, most, 1)
-        made = cls((), xp)
+        made, into = cls((), xp), []
         for k, (W, F) in enumerate(sides):
-            M = xp.concat([made._right(W, k - 1, "root"), F], axis=1)
+            into.append(made._right(W, k - 1, "root"))
+            M = xp.concat([into[k], F], axis=1)
             V, a = _squares(M, xp) if matrices[k] else (xp.eye(len(M)), xp.sum(M * M, axis=1))
             h = a / (a + SLIGHT * most)
             made = cls((*made.layers, Layer(V * h @ V.T, V * h**0.5 @ V.T, h, a, V)), xp)
         solved = []
-        for k, (W, F) in enumerate(sides):
-            both = made._right(W, k - 1, "root"), made._right(F, k + 1, "root")
-            solved.append(_solved(made.layers[k], xp.concat(both, axis=1), matrices[k], xp))
+        for k, (_, F) in enumerate(sides):
+            M = xp.concat([into[k], made._right(F, k + 1, "root")], axis=1)
+            solved.append(_solved(made.layers[k], M, matrices[k], xp))
         return cls(tuple(solved), xp)
 
     @property
